@@ -1,0 +1,67 @@
+"""Read tables as data: which rows follow from facts, states or messages, and how rows of one key merge."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shared.eventsourced.decider import Decider
+from shared.eventsourced.facts import Recorded
+from shared.eventsourced.policy import Heard
+
+Merge = Literal["set", "add", "first", "min", "max"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column beside the key. When a row of the same key is written again:
+
+    set: the new value wins unless it is None; add: values are summed (None counts as 0);
+    first: the first value stays; min, max: the smaller or larger stays. A row's None never erases anything.
+    """
+
+    name: str
+    type: str
+    merge: Merge = "set"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A read table: its key columns come first in every row, then `columns`, in this order.
+
+    It is created by a numbered migration; the names and types here must be the same (checked at start).
+    """
+
+    name: str
+    key: tuple[Column, ...]
+    columns: tuple[Column, ...]
+
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class StateProjection:
+    """One row per aggregate, written anew whenever its state changes. `row(key, state)` → values, None: no row yet."""
+
+    table: Table
+    decider: Decider[Any, Any, Any]
+    row: Callable[[str, Any], Row | None]
+
+
+@dataclass(frozen=True)
+class FactProjection:
+    """Rows that follow from single facts: fact class → (recorded) → rows."""
+
+    table: Table
+    rows: Mapping[type[Any], Callable[[Recorded], Iterable[Row]]]
+
+
+@dataclass(frozen=True)
+class MessageProjection:
+    """Rows that follow from heard messages: message class → (message, heard) → rows. For services without aggregates."""
+
+    table: Table
+    rows: Mapping[type[Any], Callable[[Any, Heard], Iterable[Row]]]
+
+
+Projection = StateProjection | FactProjection | MessageProjection

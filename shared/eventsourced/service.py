@@ -1,0 +1,36 @@
+"""What a service is, as data: everything that `app.py` of a service wires and the process frame runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared.eventsourced.decider import Decider
+from shared.eventsourced.policy import Hears, Reactions, no_reactions
+from shared.eventsourced.projecting import Projection
+from shared.eventsourced.publishing import Publishing
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from shared.eventsourced.commands import Commands
+    from shared.eventsourced.numbers import NumberSeries
+
+
+@dataclass(frozen=True)
+class Service:
+    """One stage of the cycle. `migrations`: the folder of its numbered SQL files.
+
+    `series`: which facts get gapless numbers inside the transaction that appends them.
+    `routes`: given the command bus, the HTTP routes of the service.
+    """
+
+    name: str
+    migrations: Path
+    routes: "Callable[[Commands], APIRouter]"
+    deciders: tuple[Decider[Any, Any, Any], ...] = ()
+    hears: Hears = field(default_factory=dict)
+    reactions: Reactions = no_reactions
+    says: Publishing = field(default_factory=dict)
+    projections: tuple[Projection, ...] = ()
+    series: "Mapping[type[Any], NumberSeries]" = field(default_factory=dict)

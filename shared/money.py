@@ -1,0 +1,82 @@
+"""Exact money: whole minor units, currencies with their exponents, and roundings that have names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+BASIS_POINTS = 10_000
+AMOUNT_MINOR_MAX = 10**15
+"""Largest amount the system takes, in minor units: sums of 9,000 such amounts still fit a 64-bit integer."""
+
+EXPONENTS: Mapping[str, int] = {
+    **dict.fromkeys(("JPY", "KRW", "CLP", "ISK", "VND", "XAF", "XOF", "XPF", "PYG", "UGX", "RWF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(
+        (
+            "AED", "ARS", "AUD", "BGN", "BRL", "CAD", "CHF", "CNY", "COP", "CZK", "DKK", "EGP", "EUR", "GBP",
+            "HKD", "HUF", "IDR", "ILS", "INR", "KES", "MAD", "MXN", "MYR", "NGN", "NOK", "NZD", "PEN", "PHP",
+            "PLN", "QAR", "RON", "RSD", "SAR", "SEK", "SGD", "THB", "TRY", "TWD", "UAH", "USD", "UYU", "ZAR",
+        ),
+        2,
+    ),
+}  # fmt: skip
+"""ISO 4217 currencies that the system takes, with the number of decimal places of each."""
+
+
+def is_currency(code: str) -> bool:
+    """Whether this is a currency the system takes (ISO 4217 alphabetic code, upper case)."""
+    return code in EXPONENTS
+
+
+def divide_half_up(numerator: int, denominator: int) -> int:
+    """Integer division rounded half away from zero: the rounding of EN 16931. 5/2 → 3, -5/2 → -3."""
+    assert denominator > 0
+    quotient = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return quotient if numerator >= 0 else -quotient
+
+
+def tax_half_up(base_minor: int, rate_bp: int) -> int:
+    """Tax on a base, both in minor units of one currency; the rate in basis points (2000 = 20 %)."""
+    return divide_half_up(base_minor * rate_bp, BASIS_POINTS)
+
+
+def tax_per_document(lines: Iterable[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+    """Document rounding: (rate_bp, net_minor) per line → rate_bp → (base_minor, tax_minor), tax = round(Σ base × rate)."""
+    bases: dict[int, int] = {}
+    for rate_bp, net_minor in lines:
+        bases[rate_bp] = bases.get(rate_bp, 0) + net_minor
+    return {rate: (base, tax_half_up(base, rate)) for rate, base in sorted(bases.items())}
+
+
+def allocate_by_largest_remainder(total_minor: int, weights: Sequence[int]) -> list[int]:
+    """Split an amount in proportion to weights; parts sum to the total exactly, odd units go to the largest remainders."""
+    assert weights, "nothing to allocate to"
+    assert all(weight >= 0 for weight in weights), "weights are never negative"
+    whole = sum(weights)
+    assert whole > 0, "all weights are zero"
+    parts = [total_minor * weight // whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total_minor * weights[i] % whole), i))
+    for i in by_remainder[: total_minor - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+def minor_from_text(text: str, currency: str) -> int:
+    """A decimal amount as people write it ("12.50") in minor units; half-up beyond the currency's places.
+
+    Raises ValueError for what is not a finite decimal number or an unknown currency.
+    """
+    if currency not in EXPONENTS:
+        raise ValueError(f"unknown currency {currency!r}")
+    try:
+        amount = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is not a decimal number") from error
+    if not amount.is_finite():
+        raise ValueError(f"{text!r} is not a finite number")
+    return int(amount.scaleb(EXPONENTS[currency]).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def text_from_minor(amount_minor: int, currency: str) -> str:
+    """Minor units as a plain decimal: 123456 GBP → "1234.56", 5 JPY → "5"."""
+    places = EXPONENTS[currency]
+    return f"{Decimal(amount_minor).scaleb(-places):.{places}f}"
