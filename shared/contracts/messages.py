@@ -40,9 +40,7 @@ class Speaker:
     name: str
     topic: str
 
-    def says(
-        self, *, key: str = "customer_id", subject: str = "order_id", version: int = 1
-    ) -> Callable[[M], M]:
+    def says(self, *, key: str = "customer_id", subject: str = "order_id", version: int = 1) -> Callable[[M], M]:
         """Declare a message of this speaker; its type is `o2c.{speaker}.{Class}.v{version}`."""
 
         def declare(cls: M) -> M:

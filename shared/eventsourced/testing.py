@@ -35,9 +35,7 @@ class Scenario:
         try:
             facts = self.facts()
         except error as raised:
-            assert code is None or getattr(raised, "code", None) == code, (
-                f"{raised!r} has another code than {code}"
-            )
+            assert code is None or getattr(raised, "code", None) == code, f"{raised!r} has another code than {code}"
             return
         raise AssertionError(f"{self.command} was not refused but led to {facts}")
 

@@ -1,0 +1,45 @@
+"""Parameters that many routes take: page cursors and limits, If-Match, traceparent."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header, Query
+
+from shared.errors import ContractError, Problem
+
+PAGE_SIZE = 50
+PAGE_SIZE_MAX = 500
+
+Limit = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="Items per page")]
+Cursor = Annotated[str | None, Query(max_length=400, description="`next` of the page before")]
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def _trace(traceparent: Annotated[str, Header(description="W3C trace context")] = "") -> str:
+    # An unreadable trace context is ignored, as the W3C recommendation asks: it must not fail a request.
+    return traceparent if _TRACEPARENT.fullmatch(traceparent) else ""
+
+
+Trace = Annotated[str, Depends(_trace)]
+"""The caller's W3C traceparent, or "" when there is none."""
+
+
+def etag(version: int) -> str:
+    """The entity tag of an aggregate at this stream version."""
+    return f'"{version}"'
+
+
+def _expected_version(
+    if_match: Annotated[str | None, Header(description="ETag of the version you have seen")] = None,
+) -> int | None:
+    if if_match is None or if_match == "*":
+        return None
+    text = if_match.removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 18):
+        raise ContractError([Problem("If-Match", "etag", 'must be an ETag that we gave, such as "3"')])
+    return int(text)
+
+
+ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
+"""The version in If-Match, None when the caller does not care. Hand it to `To(expected_version=…)`."""

@@ -1,0 +1,125 @@
+"""Errors as RFC 9457 problem documents, with every reason at once."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from shared.errors import (
+    ConcurrencyError,
+    ConflictError,
+    ContractError,
+    DomainError,
+    NotFoundError,
+    O2CError,
+    Problem,
+    UnavailableError,
+)
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Reason(BaseModel):
+    """One reason: `field` is a path such as `lines[2].quantity`, `code` is for programs, `message` for people."""
+
+    field: str = Field(examples=["lines[0].quantity"])
+    code: str = Field(examples=["not_positive"])
+    message: str = Field(examples=["must be at least 1"])
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 problem details; `code` is stable, `errors` lists every reason of a 422."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["1 problem found; nothing was stored"])
+    code: str = Field(examples=["invalid"])
+    errors: list[Reason] = Field(default_factory=list)
+
+
+def _documented(status: HTTPStatus, description: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    return {"description": description, "model": ProblemDocument, "content": {CONTENT_TYPE: {"schema": schema}}}
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    404: _documented(HTTPStatus.NOT_FOUND, "There is no such thing"),
+    409: _documented(HTTPStatus.CONFLICT, "The rules forbid it, or the id was used for other content"),
+    412: _documented(HTTPStatus.PRECONDITION_FAILED, "It has changed since you read it (If-Match)"),
+    422: _documented(HTTPStatus.UNPROCESSABLE_ENTITY, "The input has problems; all are listed, nothing was stored"),
+    503: _documented(HTTPStatus.SERVICE_UNAVAILABLE, "A dependency is away or the queue is full; try again"),
+}
+"""For `APIRouter(responses=PROBLEMS)`: the problems every route may answer with."""
+
+
+def invalid(problems: Sequence[Problem]) -> None:
+    """Raise ContractError (HTTP 422) if there is any problem."""
+    if problems:
+        raise ContractError(problems)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make the application answer every error as a problem document."""
+    app.add_exception_handler(O2CError, _on_o2c_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def problem_response(
+    status: int, detail: str, code: str, errors: Sequence[Problem] = (), headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """One problem document."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": [{"field": p.field, "code": p.code, "message": p.message} for p in errors],
+    }
+    return JSONResponse(body, status, headers=dict(headers or {}), media_type=CONTENT_TYPE)
+
+
+async def _on_o2c_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, O2CError)
+    match error:
+        case ContractError(problems=problems):
+            found = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} found; nothing was stored"
+            return problem_response(422, found, error.code, problems)
+        case NotFoundError():
+            return problem_response(404, error.message, error.code)
+        case ConflictError(code="version"):
+            return problem_response(412, error.message, error.code)
+        case DomainError():
+            return problem_response(409, error.message, error.code)
+        case ConcurrencyError() | UnavailableError():
+            return problem_response(503, error.message, error.code, headers={"Retry-After": "1"})
+        case _:
+            return problem_response(500, error.message, error.code)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = [Problem(_path(e["loc"]), str(e["type"]), str(e["msg"])) for e in error.errors()]
+    found = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} found; nothing was stored"
+    return problem_response(422, found, "invalid", problems)
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """("body", "lines", 2, "sku") → lines[2].sku"""
+    path = ""
+    for part in location[1:] if location and location[0] == "body" else location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = HTTPStatus(error.status_code).name.lower()
+    return problem_response(error.status_code, str(error.detail), code, headers=error.headers)
