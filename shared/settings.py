@@ -1,0 +1,70 @@
+"""All settings of all services in one place, read from the environment (`O2C_…`) once and validated at start."""
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """`O2C_DATABASE_URL` and so on. Every limit has a unit in its name."""
+
+    model_config = SettingsConfigDict(env_prefix="O2C_", frozen=True, extra="ignore")
+
+    # ---- where things are
+    database_url: str = Field(
+        "postgresql://postgres@127.0.0.1:5432", description="PostgreSQL server; each service has a database of its own"
+    )
+    database_prefix: str = Field("o2c_", description="The database of a service is this prefix and its name")
+    kafka_servers: str = Field("127.0.0.1:9092", description="Bootstrap servers, comma separated")
+    http_host: str = Field("127.0.0.1", description="Address on which a service listens")
+    http_port: int = Field(0, ge=0, le=65535, description="Port on which a service listens; 0: a free one")
+
+    # ---- Kafka
+    kafka_partitions: int = Field(4, ge=1, le=48, description="Partitions of topics that are created by us")
+    kafka_replication: int = Field(1, ge=1, le=9, description="Replicas of topics that are created by us")
+    consume_records_max: int = Field(1000, ge=1, le=10_000, description="Largest batch from Kafka")
+    consume_poll_ms: int = Field(10, ge=1, le=10_000, description="Wait for records when there are none")
+    relay_records_max: int = Field(2000, ge=1, le=20_000, description="Largest batch to Kafka")
+    relay_poll_ms: int = Field(50, ge=5, le=10_000, description="Look for facts of other replicas this often")
+    heads_seconds: float = Field(2.0, gt=0, le=600, description="How often a speaker says how far it has spoken")
+
+    # ---- limits
+    body_bytes_max: int = Field(1_000_000, ge=1_000, description="Largest HTTP body and Kafka message we take")
+    commands_queued_max: int = Field(5_000, ge=1, description="HTTP commands that may wait; more get a 503")
+    commands_batch_max: int = Field(500, ge=1, description="HTTP commands that share a transaction")
+    cached_states_max: int = Field(50_000, ge=0, description="Folded states kept in memory per service")
+    shutdown_seconds: float = Field(20.0, gt=0, description="Grace period to finish a batch after SIGTERM")
+
+    # ---- business policies
+    credit_limit_default_minor: int = Field(1_000_000, ge=0, description="Limit of a new credit account, minor units")
+    credit_referral_tolerance_bp: int = Field(1_000, ge=0, le=10_000, description="Excess that a person may decide on")
+    billing_time_zone: str = Field("Europe/London", description="The zone whose days invoices are dated in")
+    receivables_write_off_max_minor: int = Field(0, ge=0, description="Short payment that is written off by itself")
+
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @field_validator("billing_time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is not a time zone of the IANA database") from error
+        return value
+
+    def database_of(self, service: str) -> str:
+        """The address of a service's own database."""
+        parts = urlsplit(self.database_url)
+        return urlunsplit(parts._replace(path=f"/{self.database_prefix}{service}"))
+
+    def shown(self) -> dict[str, Any]:
+        """All settings without secrets, for people."""
+        values = self.model_dump()
+        parts = urlsplit(self.database_url)
+        if parts.password is not None:
+            host = parts.netloc.rpartition("@")[2]
+            values["database_url"] = urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+        return values
