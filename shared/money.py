@@ -40,7 +40,7 @@ def tax_half_up(base_minor: int, rate_bp: int) -> int:
 
 
 def tax_per_document(lines: Iterable[tuple[int, int]]) -> dict[int, tuple[int, int]]:
-    """Document rounding: (rate_bp, net_minor) per line → rate_bp → (base_minor, tax_minor), tax = round(Σ base × rate)."""
+    """Document rounding: (rate_bp, net_minor) per line → rate_bp → (base_minor, tax_minor = round(Σ base × rate))."""
     bases: dict[int, int] = {}
     for rate_bp, net_minor in lines:
         bases[rate_bp] = bases.get(rate_bp, 0) + net_minor
@@ -48,7 +48,7 @@ def tax_per_document(lines: Iterable[tuple[int, int]]) -> dict[int, tuple[int, i
 
 
 def allocate_by_largest_remainder(total_minor: int, weights: Sequence[int]) -> list[int]:
-    """Split an amount in proportion to weights; parts sum to the total exactly, odd units go to the largest remainders."""
+    """Split an amount in proportion to weights; parts sum to the total, odd units go to the largest remainders."""
     assert weights, "nothing to allocate to"
     assert all(weight >= 0 for weight in weights), "weights are never negative"
     whole = sum(weights)

@@ -13,7 +13,7 @@ class Message(Value, frozen=True, gc=False):
 
 @dataclass(frozen=True)
 class Contract:
-    """One public message type: its `name` (the CloudEvents type), who says it on which topic, and which fields address it.
+    """One public message type: its `name` (the CloudEvents type), who says it where, and which fields address it.
 
     `key`: the field that is the Kafka key (the customer wherever there is one, so that a customer's facts stay
     in order). `subject`: the field naming the order or other root that the message is about.

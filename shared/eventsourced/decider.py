@@ -16,7 +16,8 @@ class Decider(Generic[S, C, F]):
 
     `decide(state, command)` returns new facts (none for a repeat) and raises `DomainError` only for a caller
     who can be told; `evolve(state, fact)` never refuses. `facts` lists every fact class of its streams.
-    `snapshots`: whether streams of this kind grow without bound and so want snapshots.
+    `snapshots`: whether streams of this kind grow without bound and so want snapshots. `state_version`: raise it when
+    `evolve` or the state's shape changes, so that old snapshots are not used any more.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Decider(Generic[S, C, F]):
     evolve: Callable[[S, F], S]
     facts: tuple[type[Any], ...]
     snapshots: bool = False
+    state_version: int = 1
 
     def fold(self, facts: Iterable[F], state: S | None = None) -> S:
         """The state after these facts, starting from `state` or from the beginning."""

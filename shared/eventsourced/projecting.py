@@ -39,7 +39,7 @@ class Table:
 Row = tuple[Any, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StateProjection:
     """One row per aggregate, written anew whenever its state changes. `row(key, state)` → values, None: no row yet."""
 
@@ -48,7 +48,7 @@ class StateProjection:
     row: Callable[[str, Any], Row | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FactProjection:
     """Rows that follow from single facts: fact class → (recorded) → rows."""
 
@@ -56,9 +56,9 @@ class FactProjection:
     rows: Mapping[type[Any], Callable[[Recorded], Iterable[Row]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MessageProjection:
-    """Rows that follow from heard messages: message class → (message, heard) → rows. For services without aggregates."""
+    """Rows that follow from heard messages: message class → (message, heard) → rows; for services without facts."""
 
     table: Table
     rows: Mapping[type[Any], Callable[[Any, Heard], Iterable[Row]]]

@@ -1,0 +1,165 @@
+"""From Kafka into the unit of work: one batch subscriber per service over all topics it hears.
+
+The batch is acknowledged only after its transaction is committed; a repeat falls out by its position. Faults that pass
+are waited for inside the handler; a message that can never be processed is parked, and everything else goes on.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+from faststream.kafka.message import KafkaAckableMessage
+
+from shared.eventsourced.faults import Backoff, isolating, passes
+from shared.eventsourced.hearing import Translator, sift
+from shared.eventsourced.reading import Received, read
+from shared.eventsourced.unit_of_work import Batch, Position, PositionsMoved, UnitOfWork
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS = 240
+"""How long a batch waits for a fault to pass before it is handed back: less than max_poll_interval_ms below."""
+
+GroupListener = Callable[[Any], None]
+
+
+class RawCodec:
+    """Hands records on as they are: reading them is the consumer's work, where a bad one cannot fail the batch."""
+
+    async def decode_batch(self, message: Any) -> list[Any]:
+        return list(message.raw_message)
+
+    async def encode_batch(self, messages: Any, serializer: Any = None) -> list[Any]:
+        raise TypeError("the relay publishes, not FastStream")
+
+    async def decode(self, message: Any) -> Any:
+        return message.raw_message
+
+    async def encode(self, message: Any, serializer: Any = None) -> Any:
+        raise TypeError("the relay publishes, not FastStream")
+
+
+def subscribe(
+    broker: KafkaBroker,
+    topics: Sequence[str],
+    handler: Callable[[list[Any]], Awaitable[None]],
+    *,
+    group_id: str | None,
+    records_max: int,
+    poll_ms: int,
+) -> Any:
+    """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber."""
+
+    async def tolerant(records: tuple[Any, ...]) -> KafkaAckableMessage:
+        # FastStream's own parser decodes every header as UTF-8; one that is not would lose the whole batch.
+        return KafkaAckableMessage(
+            raw_message=records,
+            body=[],
+            headers={},
+            batch_headers=[],
+            correlation_id=None,
+            consumer=subscriber.consumer,
+        )
+
+    subscriber: Any = broker.subscriber(
+        *topics,
+        batch=True,
+        max_records=records_max,
+        batch_timeout_ms=poll_ms,
+        group_id=group_id,
+        # A group that is new hears everything; without a group (control messages) only what is said from now on.
+        auto_offset_reset="earliest" if group_id else "latest",
+        ack_policy=AckPolicy.NACK_ON_ERROR if group_id else AckPolicy.ACK_FIRST,
+        parser=tolerant,
+        codec=RawCodec(),
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=3_000,
+        max_poll_interval_ms=300_000,
+        rebalance_timeout_ms=10_000,
+        fetch_max_wait_ms=100,
+        fetch_min_bytes=1,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        isolation_level="read_uncommitted",  # nobody writes transactions; some brokers deliver aborted ones anyway
+    )
+
+    async def on_records(records: list[Any], message: KafkaMessage) -> None:
+        await handler(list(message.raw_message))
+
+    subscriber(on_records)
+    return subscriber
+
+
+class Consumer:
+    """Hears records for one service. `positions` is the picture of the store's positions, proven at every commit."""
+
+    def __init__(
+        self,
+        work: UnitOfWork,
+        translator: Translator,
+        speakers: Mapping[str, str],
+        read_positions: Callable[[], Awaitable[dict[Position, int]]],
+        *,
+        body_bytes_max: int,
+    ) -> None:
+        self._work = work
+        self._translator = translator
+        self._speakers = speakers
+        self._read_positions = read_positions
+        self._body_bytes_max = body_bytes_max
+        self.positions: dict[Position, int] = {}
+        self.gaps: dict[Position, int] = {}
+        self.fault: str | None = None
+        self.batches = self.records = self.duplicates = self.parked = 0
+        self.turned_at = time.monotonic()
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        """Process a batch until it is committed. Raises only when a fault outlasts our patience."""
+        received = [read(record, self._speakers, self._body_bytes_max) for record in records]
+        backoff, started = Backoff(), time.monotonic()
+        while True:
+            try:
+                if not self.positions:
+                    self.positions = await self._read_positions()
+                await isolating(received, self._process, self._spoil)
+                break
+            except PositionsMoved:
+                self.positions = await self._read_positions()
+            except Exception as error:
+                if not passes(error) or time.monotonic() - started > PATIENCE_SECONDS:
+                    raise
+                self.fault = f"{type(error).__name__}: {error}"
+                log.warning("consumer waits", fault=self.fault)
+                await backoff.wait()
+        self.fault = None
+        self.batches += 1
+        self.records += len(records)
+        self.turned_at = time.monotonic()
+
+    async def _process(self, received: Sequence[Received]) -> None:
+        heard = sift(received, self.positions, self._translator)
+        self.duplicates += heard.duplicates
+        if heard.works or heard.moves:
+            await self._work.run(Batch(heard.works, heard.moves))
+            for position, (_, after) in heard.moves.items():
+                self.positions[position] = after
+            self._report(heard.works)
+        for position in [p for p, expected in self.gaps.items() if self.positions[p] >= expected]:
+            del self.gaps[position]
+        for position in heard.gaps:
+            self.gaps.setdefault(position, self.positions[position] + 1)
+
+    async def _spoil(self, received: Received, error: Exception) -> None:
+        received.poison = error
+        await self._process([received])
+
+    def _report(self, works: Sequence[Any]) -> None:
+        for work in works:
+            if work.error is not None or work.waits:
+                self.parked += 1
+                log.error(
+                    "message parked", message=work.cause, order=work.corr, waits=work.waits, error=str(work.error or "")
+                )

@@ -1,0 +1,193 @@
+"""Kafka records → what was received: CloudEvents envelopes read tolerantly; nothing in a record can raise here."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from shared.contracts.messages import Contract
+from shared.contracts.shape import problems_of
+from shared.errors import ContractError, Problem
+from shared.eventsourced.letters import Letter
+from shared.eventsourced.policy import Heard
+from shared.eventsourced.publishing import LANES
+
+ID_BYTES_MAX = 512
+"""Longest id, type or subject header we take."""
+
+
+class Received(msgspec.Struct, gc=False):
+    """One record. `speaker` "" and `lane` -1 for inbound messages, which have no position. `poison`: why unreadable."""
+
+    record: Any
+    headers: dict[str, bytes]
+    id: str = ""
+    type: str = ""
+    speaker: str = ""
+    lane: int = -1
+    sequence: int = 0
+    body: bytes = b""
+    poison: Exception | None = None
+
+    @property
+    def stream(self) -> str:
+        """The speaker's stream: our ids read `stream@version`. Inbound messages do not wait for each other."""
+        return self.id.rpartition("@")[0] if self.speaker else ""
+
+    def heard(self) -> Heard:
+        """The envelope as policies see it."""
+        return Heard(
+            self.id,
+            self.type,
+            _instant(self.headers.get("ce_time"), self.record.timestamp),
+            _text(self.headers.get("ce_subject")),
+            _traceparent(self.headers.get("traceparent")),
+            self.stream,
+        )
+
+    def letter(self) -> Letter:
+        """The record as it came, to be kept as a dead letter."""
+        record = self.record
+        return Letter(
+            message_id=self.id,
+            type=self.type,
+            stream=self.stream,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            headers=tuple((str(name), value or b"") for name, value in record.headers),
+            key=record.key,
+            body=record.value or b"",
+        )
+
+
+def read(record: Any, speakers: Mapping[str, str], body_bytes_max: int) -> Received:
+    """The envelope of a record. `speakers`: topic → speaker, for topics whose messages have positions."""
+    headers: dict[str, bytes] = {name: value or b"" for name, value in record.headers}
+    received = Received(record, headers, body=record.value or b"")
+    try:
+        received.id = _required(headers, "ce_id")
+        received.type = _required(headers, "ce_type")
+        speaker = speakers.get(record.topic)
+        if speaker is not None:
+            received.lane, received.sequence = int(headers["ce_lane"]), int(headers["ce_sequence"])
+            if not (0 <= received.lane < LANES and 0 < received.sequence < 2**62):
+                raise ContractError([Problem("ce_lane", "position", "lane or sequence out of range")])
+            received.speaker = speaker
+    except (ContractError, KeyError, ValueError) as error:
+        if "ce_type" not in headers and headers.get("content-type", b"").startswith(b"application/cloudevents+json"):
+            return _structured(received, body_bytes_max)
+        received.speaker = ""
+        received.poison = error if isinstance(error, ContractError) else _no_position(record.topic)
+        return received
+    if len(received.body) > body_bytes_max:
+        received.poison = ContractError([_too_large(len(received.body), body_bytes_max)])
+    return received
+
+
+def _no_position(topic: str) -> ContractError:
+    return ContractError([Problem("ce_sequence", "position", f"{topic} takes only messages of its own speaker")])
+
+
+def _too_large(size: int, most: int) -> Problem:
+    return Problem("", "too_large", f"the body has {size} bytes; at most {most} are taken")
+
+
+def _required(headers: Mapping[str, bytes], name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise ContractError([Problem(name, "missing", "this CloudEvents attribute is required")])
+    if len(value) > ID_BYTES_MAX:
+        raise ContractError([Problem(name, "too_long", f"at most {ID_BYTES_MAX} bytes are taken")])
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise ContractError([Problem(name, "encoding", "must be UTF-8")]) from None
+    if not text.isprintable():
+        raise ContractError([Problem(name, "characters", "must have no control characters")])
+    return text
+
+
+class _Envelope(msgspec.Struct):
+    id: str
+    type: str
+    data: msgspec.Raw
+    time: str = ""
+    subject: str = ""
+    traceparent: str = ""
+
+
+def _structured(received: Received, body_bytes_max: int) -> Received:
+    """CloudEvents in structured JSON mode, which outside senders may use."""
+    if len(received.body) > body_bytes_max:
+        received.poison = ContractError([_too_large(len(received.body), body_bytes_max)])
+        return received
+    try:
+        envelope = msgspec.json.decode(received.body, type=_Envelope)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        received.poison = ContractError([Problem("", "envelope", f"no CloudEvent: {error}")])
+        return received
+    received.id, received.type, received.body = envelope.id, envelope.type, bytes(envelope.data)
+    for name in ("time", "subject"):
+        received.headers[f"ce_{name}"] = getattr(envelope, name).encode("utf-8", "replace")
+    received.headers["traceparent"] = envelope.traceparent.encode("utf-8", "replace")
+    if (
+        not (received.id.isprintable() and received.type.isprintable())
+        or max(len(received.id), len(received.type)) > 512
+    ):
+        received.poison = ContractError([Problem("id", "characters", "id and type: 512 printable characters at most")])
+    return received
+
+
+def _instant(value: bytes | None, record_ms: int) -> datetime:
+    """When the message was said; the record's own time if the sender gave none that can be read."""
+    if value:
+        try:
+            instant = datetime.fromisoformat(value.decode("ascii"))
+        except ValueError:
+            instant = None
+        if instant is not None and instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    return datetime.fromtimestamp(max(record_ms, 0) / 1000, UTC)
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode("utf-8", "replace").replace("\x00", "")[:ID_BYTES_MAX] if value else ""
+
+
+def _traceparent(value: bytes | None) -> str:
+    if value is None or len(value) != 55 or value[2:3] != b"-" or value[35:36] != b"-":
+        return ""
+    return value.decode("ascii", "replace")
+
+
+class Decoders:
+    """Bodies → messages, for the types a service hears; made once."""
+
+    def __init__(self, contracts: Mapping[str, Contract], heard: Mapping[type[Any], Any]) -> None:
+        self._decoders = {
+            name: msgspec.json.Decoder(contract.message)
+            for name, contract in contracts.items()
+            if contract.message in heard
+        }
+        self._unversioned = {name.rpartition(".v")[0] for name in self._decoders}
+
+    def hears(self, received: Received) -> bool:
+        """Whether this message concerns the service. Everything inbound does, and versions we cannot read yet."""
+        name = received.type
+        return not received.speaker or name in self._decoders or name.rpartition(".v")[0] in self._unversioned
+
+    def decode(self, received: Received) -> Any:
+        """The message. ContractError: unknown type or version, no JSON, or not of the contract's shape."""
+        decoder = self._decoders.get(received.type)
+        if decoder is None:
+            known = received.type.rpartition(".v")[0] in self._unversioned
+            code, what = ("unknown_version", "version of this type") if known else ("unknown_type", "type")
+            raise ContractError([Problem("ce_type", code, f"{received.type} is no {what} that is known here")])
+        try:
+            return decoder.decode(received.body)
+        except msgspec.ValidationError:
+            raise ContractError(problems_of(received.body, decoder.type)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ContractError([Problem("", "not_json", f"the body is not JSON: {error}")]) from None

@@ -1,0 +1,294 @@
+"""From the store to Kafka: public facts in commit order, each under its key, lane by lane without a hole.
+
+One relay per service leads (a session lock in its database); two at once for a moment do no harm, since both say the same
+messages with the same ids and sequences. The cursor moves only after Kafka has acknowledged.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from shared.eventsourced.facts import Recorded
+from shared.eventsourced.faults import Backoff, passes
+from shared.eventsourced.mapper import decode_fact
+from shared.eventsourced.publishing import Publishing
+from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_producer
+
+log = structlog.get_logger()
+
+SEND_SECONDS_MAX = 30
+LETTERS_MAX = 200
+SEARCH_IDS = 50_000
+"""How many notification ids one query looks through, from the newest back, to find where to speak again from."""
+
+_PUBLIC_FACTS = """
+SELECT originator_id, originator_version, topic, state, lane, sequence, notification_id FROM events
+WHERE notification_id > $1 AND notification_id <= $2 AND lane IS NOT NULL ORDER BY notification_id
+"""
+_PUBLIC_FACTS_OF_LANES = """
+SELECT originator_id, originator_version, topic, state, lane, sequence, notification_id FROM events
+WHERE notification_id > $1 AND notification_id <= $2 AND lane = ANY($3::smallint[]) ORDER BY notification_id
+"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Outgoing(msgspec.Struct, gc=False):
+    """One message as it goes to Kafka."""
+
+    lane: int
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Relay:
+    """Publishes one service's public facts, for as long as the process lives."""
+
+    def __init__(
+        self,
+        service: str,
+        says: Publishing,
+        dsn: str,
+        servers: str,
+        ensure_topics: Callable[[], Any],
+        *,
+        records_max: int,
+        poll_ms: int,
+        heads_seconds: float,
+    ) -> None:
+        self._service, self._says, self._dsn, self._servers = service, says, dsn, servers
+        self._ensure_topics = ensure_topics
+        self._records_max, self._poll_seconds, self._heads_seconds = records_max, poll_ms / 1000, heads_seconds
+        self._topic = next(iter(says.values())).contract.topic if says else ""
+        self._source = f"/o2c/{service}".encode()
+        self._wake = asyncio.Event()
+        self._again: dict[int, int] = {}
+        self._again_cursor = 0
+        self._asked: dict[int, int] = {}
+        self.leads = False
+        self.cursor = self.backlog = self.sent = self.sent_again = 0
+        self.fault: str | None = None
+        self.turned_at = time.monotonic()
+
+    def wake(self) -> None:
+        """There are new facts."""
+        self._wake.set()
+
+    def say_again(self, lanes: Mapping[int, int]) -> None:
+        """Say every message of these lanes again, from these sequences on. Listeners drop what they know."""
+        for lane, sequence in lanes.items():
+            self._asked[lane] = min(sequence, self._asked.get(lane, sequence))
+        self.wake()
+
+    async def run(self) -> None:
+        """Lead when nobody else does, publish, and start over after faults; ends only by cancellation."""
+        backoff = Backoff()
+        while True:
+            producer = new_producer(self._servers)
+            connection = None
+            try:
+                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=60)
+                while not await connection.fetchval("SELECT pg_try_advisory_lock(7201927)"):
+                    self.turned_at = time.monotonic()
+                    await asyncio.sleep(0.5)
+                await self._ensure_topics()
+                await producer.start()
+                self.leads, self.fault = True, None
+                backoff.reset()
+                await self._lead(connection, producer)
+            except Exception as error:
+                self.fault = f"{type(error).__name__}: {error}"
+                log.warning("relay starts over", fault=self.fault, passes=passes(error))
+                await backoff.wait()
+            finally:
+                self.leads = False
+                await close_quietly(producer)
+                if connection is not None:
+                    connection.terminate()
+
+    async def _lead(self, connection: Any, producer: AIOKafkaProducer) -> None:
+        self.cursor, letters = await connection.fetchrow("SELECT cursor, letters FROM relay")
+        heads_at = 0.0
+        while True:
+            self._wake.clear()
+            head = await connection.fetchval("SELECT coalesce(max(notification_id), 0) FROM events")
+            self.backlog = max(head - self.cursor, 0)
+            worked = await self._forward(connection, producer, head)
+            worked |= await self._backward(connection, producer)
+            now = self.turned_at = time.monotonic()
+            if now - heads_at >= self._heads_seconds:
+                heads_at = now
+                await self._say_heads(connection, producer)
+                letters = await self._say_letters(connection, producer, letters)
+            if not worked:
+                try:
+                    await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+                except TimeoutError:
+                    continue
+
+    async def _forward(self, connection: Any, producer: AIOKafkaProducer, head: int) -> bool:
+        """The next batch after the cursor. Every id up to `head` that will ever be visible is visible now."""
+        if head <= self.cursor:
+            return False
+        upto = min(head, self.cursor + self._records_max)
+        rows = await connection.fetch(_PUBLIC_FACTS, self.cursor, upto)
+        fresh = [row for row in rows if row[4] not in self._again]
+        await self._send(producer, self._topic, [self._message(row) for row in fresh])
+        self.sent += len(fresh)
+        # Losing this little update only means that a batch is said twice, so it need not wait for the disk.
+        await connection.execute(
+            "BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = %d; COMMIT" % upto
+        )
+        self.cursor = upto
+        self.backlog = max(head - upto, 0)
+        return True
+
+    async def _backward(self, connection: Any, producer: AIOKafkaProducer) -> bool:
+        """What listeners asked to hear again: a second cursor that runs up to the first, for the asked lanes only."""
+        if self._asked:
+            asked, self._asked = self._asked, {}
+            start = await self._find(connection, asked)
+            log.info("relay says again", lanes=asked, after_id=start)
+            self._again_cursor = min(start, self._again_cursor) if self._again else start
+            self._again.update(asked)
+        if not self._again:
+            return False
+        upto = min(self.cursor, self._again_cursor + self._records_max)
+        rows = await connection.fetch(_PUBLIC_FACTS_OF_LANES, self._again_cursor, upto, list(self._again))
+        await self._send(producer, self._topic, [self._message(row) for row in rows])
+        self.sent_again += len(rows)
+        self._again_cursor = upto
+        if upto >= self.cursor:
+            self._again = {}
+        return True
+
+    async def _find(self, connection: Any, lanes: Mapping[int, int]) -> int:
+        """The notification id before the first of the asked messages, searched from the newest back."""
+        upto, wanted, first = self.cursor, dict(lanes), self.cursor
+        while wanted and upto > 0:
+            rows = await connection.fetch(
+                "SELECT e.lane, min(e.sequence), min(e.notification_id) FROM events e "
+                "JOIN unnest($3::smallint[], $4::bigint[]) AS w (lane, sequence) ON w.lane = e.lane "
+                "WHERE e.notification_id > $1 AND e.notification_id <= $2 AND e.sequence >= w.sequence GROUP BY e.lane",
+                upto - SEARCH_IDS,
+                upto,
+                list(wanted),
+                list(wanted.values()),
+            )
+            for lane, sequence, notification_id in rows:
+                first = min(first, notification_id - 1)
+                if sequence <= wanted[lane]:
+                    del wanted[lane]
+            upto -= SEARCH_IDS
+        return first
+
+    def _message(self, row: Any) -> Outgoing:
+        stream, version, topic, state, lane, sequence, _ = row
+        recorded = decode_fact(stream, version, topic, state)
+        says = self._says[type(recorded.fact)]
+        contract = says.contract
+        message = says.of(recorded.fact)
+        return Outgoing(
+            lane,
+            str(getattr(message, contract.key)).encode(),
+            _encode(message),
+            self._headers(recorded, contract.name, str(getattr(message, contract.subject)), lane, sequence),
+        )
+
+    def _headers(
+        self, recorded: Recorded, name: str, subject: str, lane: int, sequence: int
+    ) -> list[tuple[str, bytes]]:
+        meta = recorded.meta
+        return [
+            ("ce_type", name.encode()),
+            ("ce_id", recorded.id.encode()),
+            ("ce_source", self._source),
+            ("ce_specversion", b"1.0"),
+            ("ce_time", instant_text(meta.at).encode()),
+            ("ce_subject", subject.encode()),
+            ("ce_lane", b"%d" % lane),
+            ("ce_sequence", b"%d" % sequence),
+            ("traceparent", meta.trace.encode()),
+            ("content-type", b"application/json"),
+        ]
+
+    async def _send(self, producer: AIOKafkaProducer, topic: str, messages: Sequence[Outgoing]) -> None:
+        """Send in order, one record batch per partition at a time, and wait until all are acknowledged."""
+        if not messages:
+            return
+        async with asyncio.timeout(SEND_SECONDS_MAX):
+            partitions = len(await producer.partitions_for(topic))
+            batches: dict[int, Any] = {}
+            sent = []
+            for message in messages:
+                partition = message.lane % partitions
+                batch = batches.get(partition)
+                if batch is None:
+                    batch = batches[partition] = producer.create_batch()
+                if not _append(batch, message):
+                    sent.append(await producer.send_batch(batch, topic, partition=partition))
+                    batch = batches[partition] = producer.create_batch()
+                    if not _append(batch, message):
+                        raise KafkaError(f"a message of {len(message.value)} bytes fits no batch")
+            for partition, batch in batches.items():
+                batch.close()
+                sent.append(await producer.send_batch(batch, topic, partition=partition))
+            await asyncio.gather(*sent)
+
+    async def _say_heads(self, connection: Any, producer: AIOKafkaProducer) -> None:
+        """Tell listeners how far we have spoken, so that they notice what was lost after the last message."""
+        rows = await connection.fetch("SELECT lane, head FROM lanes WHERE head > 0")
+        if rows:
+            said = {"kind": "heads", "speaker": self._service, "heads": {str(lane): head for lane, head in rows}}
+            await self._send(producer, CONTROL_TOPIC, [Outgoing(0, self._service.encode(), _encode(said), [])])
+
+    async def _say_letters(self, connection: Any, producer: AIOKafkaProducer, after: int) -> int:
+        """Tell the world about dead letters, at least once each; the table stays the truth."""
+        rows = await connection.fetch(
+            "SELECT id, message_id, type, code, reason, key, body, topic FROM dead_letters "
+            "WHERE id > $1 ORDER BY id LIMIT $2",
+            after,
+            LETTERS_MAX,
+        )
+        if not rows:
+            return after
+        letters = [
+            Outgoing(
+                0,
+                row["key"] or b"",
+                row["body"],
+                [
+                    ("o2c_letter", b"%d" % row["id"]),
+                    ("o2c_code", row["code"].encode()),
+                    ("o2c_reason", row["reason"].encode()),
+                    ("o2c_topic", row["topic"].encode()),
+                    ("ce_id", row["message_id"].encode()),
+                    ("ce_type", row["type"].encode()),
+                ],
+            )
+            for row in rows
+        ]
+        await self._send(producer, dead_letter_topic(self._service), letters)
+        last: int = rows[-1]["id"]
+        await connection.execute("UPDATE relay SET letters = $1", last)
+        return last
+
+
+def _append(batch: Any, message: Outgoing) -> bool:
+    appended = batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
+    return appended is not None
+
+
+def instant_text(at_us: int) -> str:
+    """Microseconds since 1970 as an RFC 3339 instant in UTC."""
+    seconds, micros = divmod(at_us, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"

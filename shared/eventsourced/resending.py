@@ -1,0 +1,106 @@
+"""Finding and mending what Kafka lost: listeners compare what they heard with what speakers say they have said.
+
+A hole in a lane, or a lane that stays behind its speaker's head although nothing more is coming, makes the listener ask
+the speaker (over the control topic) to say that lane again from there. So a wiped broker, a deleted topic, passed
+retention and a changed number of partitions mend themselves, from the stores.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from shared.eventsourced.relay import Relay
+from shared.eventsourced.unit_of_work import Position
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS = 3.0
+"""How long a lane may stand still behind a hole or behind its head before it is asked for: longer than a rebalance
+with everybody present, shorter than people notice."""
+ASK_AGAIN_SECONDS = 10.0
+
+
+class Control(msgspec.Struct):
+    """A control message: `heads` (lane → sequence) of a speaker, or `lanes` (lane → from) it shall say again."""
+
+    kind: str
+    speaker: str
+    heads: dict[int, int] = {}
+    lanes: dict[int, int] = {}
+
+
+class Stalled:
+    """Notices lanes that stand still behind what was said. Pure but for the clock that is handed in."""
+
+    def __init__(self) -> None:
+        self._since: dict[Position, tuple[int, float]] = {}
+        self._asked: dict[Position, float] = {}
+
+    def to_ask(self, heard: Mapping[Position, int], said: Mapping[Position, int], now: float) -> dict[Position, int]:
+        """Lanes to ask for, with the sequence to begin at. `heard`: positions; `said`: heads or sequences seen."""
+        asks: dict[Position, int] = {}
+        for lane, head in said.items():
+            position = heard.get(lane, 0)
+            if position >= head:
+                self._since.pop(lane, None)
+                continue
+            stood_at, since = self._since.get(lane, (-1, now))
+            if stood_at != position:
+                self._since[lane] = (position, now)
+            elif now - since >= PATIENCE_SECONDS and now - self._asked.get(lane, -1e9) >= ASK_AGAIN_SECONDS:
+                self._asked[lane] = now
+                asks[lane] = position + 1
+        return asks
+
+
+class Resending:
+    """Both ends of the control topic for one service: asks other speakers, and passes requests to the own relay."""
+
+    def __init__(
+        self,
+        service: str,
+        relay: Relay,
+        speakers: Sequence[str],
+        read_positions: Callable[[], Awaitable[Mapping[Position, int]]],
+        send: Callable[[bytes], Awaitable[None]],
+        caught_up: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._service, self._relay, self._speakers = service, relay, frozenset(speakers)
+        self._read_positions, self._send, self._caught_up = read_positions, send, caught_up
+        self._said: dict[Position, int] = {}
+        self._stalled = Stalled()
+        self.asked = 0
+
+    async def hear(self, records: Sequence[Any]) -> None:
+        """Control messages, in any condition; what cannot be read is nobody's loss."""
+        for record in records:
+            try:
+                control = msgspec.json.decode(record.value or b"", type=Control)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            if control.kind == "resend" and control.speaker == self._service:
+                self._relay.say_again({lane: n for lane, n in control.lanes.items() if 0 <= lane < 48 and n > 0})
+            elif control.kind == "heads" and control.speaker in self._speakers:
+                self._said.update({(control.speaker, lane): head for lane, head in control.heads.items()})
+
+    async def check(self, gaps: Mapping[Position, int]) -> None:
+        """Called every second or so: ask for what does not come by itself. `gaps`: lanes with a hole, for sure."""
+        if not self._said and not gaps:
+            return
+        heard = await self._read_positions()
+        said = {lane: max(expected, self._said.get(lane, 0)) for lane, expected in gaps.items()}
+        if await self._caught_up():
+            said = {**self._said, **said}
+        asks = self._stalled.to_ask(heard, said, time.monotonic())
+        for speaker in {speaker for speaker, _ in asks}:
+            lanes = {lane: start for (name, lane), start in asks.items() if name == speaker}
+            await self.ask(speaker, lanes)
+
+    async def ask(self, speaker: str, lanes: Mapping[int, int]) -> None:
+        """Ask a speaker to say these lanes again, from these sequences on."""
+        self.asked += 1
+        log.warning("asks to hear again", speaker=speaker, lanes=dict(lanes))
+        await self._send(msgspec.json.encode(Control("resend", speaker, lanes=dict(lanes))))

@@ -1,0 +1,73 @@
+"""Projections on their way to SQL: rows of one key are merged in memory, then one statement writes a whole table."""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from shared.eventsourced.projecting import Column, Row, StateProjection, Table
+
+_ON_CONFLICT = {
+    "set": "coalesce(excluded.{0}, t.{0})",
+    "first": "coalesce(t.{0}, excluded.{0})",
+    "add": "coalesce(t.{0}, 0) + coalesce(excluded.{0}, 0)",
+    "min": "least(t.{0}, excluded.{0})",
+    "max": "greatest(t.{0}, excluded.{0})",
+}
+
+
+def merge_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
+    """Rows with at most one per key, merged column by column in the order given."""
+    width = len(table.key)
+    merged: dict[Row, Row] = {}
+    for row in rows:
+        key = row[:width]
+        known = merged.get(key)
+        merged[key] = row if known is None else key + tuple(map(_merged, table.columns, known[width:], row[width:]))
+    return list(merged.values())
+
+
+def _merged(column: Column, old: Any, new: Any) -> Any:
+    if old is None or new is None:
+        return new if old is None else old
+    match column.merge:
+        case "set":
+            return new
+        case "first":
+            return old
+        case "add":
+            return old + new
+        case "min":
+            return min(old, new)
+        case "max":
+            return max(old, new)
+
+
+@cache  # one entry per declared projection
+def upsert_statement(table: Table, *, replace: bool) -> str:
+    """One INSERT for any number of rows, one array parameter per column. `replace`: the new row is the whole truth."""
+    columns = (*table.key, *table.columns)
+    names = ", ".join(column.name for column in columns)
+    arrays = ", ".join(f"${i}::{column.type}[]" for i, column in enumerate(columns, 1))
+    keys = ", ".join(column.name for column in table.key)
+    if not table.columns:
+        return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({keys}) DO NOTHING"
+    updates = ", ".join(
+        f"{c.name} = " + ("excluded.{0}" if replace else _ON_CONFLICT[c.merge]).format(c.name) for c in table.columns
+    )
+    return (
+        f"INSERT INTO {table.name} AS t ({names}) SELECT * FROM unnest({arrays}) "
+        f"ON CONFLICT ({keys}) DO UPDATE SET {updates}"
+    )
+
+
+async def write_rows(connection: Any, table: Table, rows: Sequence[Row], *, replace: bool) -> None:
+    """Write rows (at most one per key) with one statement."""
+    if rows:
+        await connection.execute(upsert_statement(table, replace=replace), *map(list, zip(*rows, strict=True)))
+
+
+def state_rows(projection: StateProjection, changed: Iterable[tuple[str, Any]]) -> list[Row]:
+    """(stream, state) of aggregates of the projection's kind → their rows."""
+    prefix = len(projection.decider.name) + 1
+    rows = (projection.row(stream[prefix:], state) for stream, state in changed)
+    return [row for row in rows if row is not None]

@@ -1,0 +1,138 @@
+"""The event store on asyncpg: load many streams with one query, append many facts with one, read in commit order."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from shared.errors import ConcurrencyError
+from shared.eventsourced.cache import Cached, StateCache
+from shared.eventsourced.decider import Decider
+from shared.eventsourced.facts import Recorded
+from shared.eventsourced.mapper import decode_fact, decode_state, encode_state
+
+_FACTS_BEHIND = """
+SELECT e.originator_id, e.originator_version, e.topic, e.state
+FROM unnest($1::text[], $2::bigint[]) AS s (id, version)
+JOIN events e ON e.originator_id = s.id AND e.originator_version > s.version
+ORDER BY e.originator_id, e.originator_version
+"""
+_SNAPSHOTS = "SELECT originator_id, originator_version, topic, state FROM snapshots WHERE originator_id = ANY($1)"
+_SAVE_SNAPSHOTS = """
+INSERT INTO snapshots AS s SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])
+ON CONFLICT (originator_id) DO UPDATE
+SET originator_version = excluded.originator_version, topic = excluded.topic, state = excluded.state
+WHERE s.originator_version < excluded.originator_version
+"""
+
+SNAPSHOT_BYTES_MIN = 32_768
+"""A snapshot is worth its row after this many bytes of facts (about 150), or after twice the size of the last one:
+so loading costs no more than a few times the state's own size, and writing snapshots a fraction of writing facts."""
+
+
+async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
+    """A pool whose connections plan for us: array joins are always index lookups, and no statement waits for ever."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size_max,
+        command_timeout=60,
+        timeout=5,
+        server_settings={
+            "application_name": "o2c",
+            "jit": "off",
+            # Joining an array of stream names with the events table must never become a scan of the table.
+            "enable_hashjoin": "off",
+            "enable_mergejoin": "off",
+            "statement_timeout": "60000",
+            "lock_timeout": "30000",
+            "idle_in_transaction_session_timeout": "60000",
+        },
+    )
+
+
+class Store:
+    """Loads folded states of one service's streams, through a cache that is checked at every load."""
+
+    def __init__(self, cache: StateCache) -> None:
+        self.cache = cache
+
+    async def load(self, connection: Any, wanted: Mapping[str, Decider[Any, Any, Any]]) -> dict[str, Cached]:
+        """The current state of every wanted stream (stream → decider); a stream without facts has version 0."""
+        found: dict[str, Cached] = {}
+        unknown: list[str] = []
+        for stream, decider in wanted.items():
+            cached = self.cache.get(stream)
+            if cached is None:
+                cached = Cached(decider.initial, 0, 0, 0)
+                if decider.snapshots:
+                    unknown.append(stream)
+            found[stream] = cached
+        if unknown:
+            await self._start_from_snapshots(connection, wanted, unknown, found)
+        behind = await connection.fetch(_FACTS_BEHIND, list(found), [entry.version for entry in found.values()])
+        self._bring_forward(wanted, behind, found)
+        return found
+
+    async def _start_from_snapshots(
+        self,
+        connection: Any,
+        wanted: Mapping[str, Decider[Any, Any, Any]],
+        streams: Sequence[str],
+        found: dict[str, Cached],
+    ) -> None:
+        for stream, version, topic, data in await connection.fetch(_SNAPSHOTS, streams):
+            decider = wanted[stream]
+            if topic != _snapshot_topic(decider):
+                continue  # of an older shape: the facts are still there
+            try:
+                state = decode_state(type(decider.initial), data)
+            except msgspec.ValidationError:
+                continue
+            found[stream] = Cached(state, version, 0, len(data))
+
+    def _bring_forward(
+        self, wanted: Mapping[str, Decider[Any, Any, Any]], rows: Iterable[Any], found: dict[str, Cached]
+    ) -> None:
+        for stream, version, topic, data in rows:
+            state, known, size_since, snapshot_size = found[stream]
+            assert version == known + 1, f"{stream}: version {version} follows {known}"
+            state = wanted[stream].evolve(state, decode_fact(stream, version, topic, data).fact)
+            found[stream] = Cached(state, version, size_since + len(data), snapshot_size)
+
+
+async def append(
+    connection: Any, facts: Sequence[Recorded], encoded: Sequence[tuple[str, bytes]], lanes: Sequence[int | None]
+) -> None:
+    """Append facts in order, with one statement, under the store's lock. ConcurrencyError: another writer was first."""
+    try:
+        await connection.execute(
+            "SELECT append_events($1, $2, $3, $4, $5)",
+            [fact.originator_id for fact in facts],
+            [fact.originator_version for fact in facts],
+            [topic for topic, _ in encoded],
+            [state for _, state in encoded],
+            lanes,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise ConcurrencyError(f"another writer was first: {error.detail}") from error
+
+
+def due_snapshot(decider: Decider[Any, Any, Any], entry: Cached) -> bytes | None:
+    """The snapshot of a state, if its stream has grown enough since the last one."""
+    if not decider.snapshots or entry.size_since < max(SNAPSHOT_BYTES_MIN, 2 * entry.snapshot_size):
+        return None
+    return encode_state(entry.state)
+
+
+async def save_snapshots(connection: Any, snapshots: Sequence[tuple[str, int, Decider[Any, Any, Any], bytes]]) -> None:
+    """Write (stream, version, decider, bytes) with one statement; an older one never replaces a newer."""
+    streams = [stream for stream, *_ in snapshots]
+    versions = [version for _, version, *_ in snapshots]
+    topics = [_snapshot_topic(decider) for _, _, decider, _ in snapshots]
+    await connection.execute(_SAVE_SNAPSHOTS, streams, versions, topics, [data for *_, data in snapshots])
+
+
+def _snapshot_topic(decider: Decider[Any, Any, Any]) -> str:
+    return f"{decider.name}#{decider.state_version}"

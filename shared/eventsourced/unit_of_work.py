@@ -1,0 +1,264 @@
+"""One batch, one transaction: load → decide in memory → append, positions, rows, letters → commit.
+
+The number of statements depends on what kinds of things a batch holds, never on how many.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import ConcurrencyError
+from shared.eventsourced.cache import Cached
+from shared.eventsourced.decider import Decider
+from shared.eventsourced.facts import Recorded
+from shared.eventsourced.letters import BLOCKED, Letter, insert_letters, reason_of
+from shared.eventsourced.mapper import encode_fact
+from shared.eventsourced.projecting import FactProjection, Row, StateProjection, Table
+from shared.eventsourced.publishing import lane_of
+from shared.eventsourced.rows import merge_rows, state_rows, write_rows
+from shared.eventsourced.service import Service
+from shared.eventsourced.store import Store, append, due_snapshot, save_snapshots
+from shared.eventsourced.work import Decided, Numbering, Pass, Work
+
+ATTEMPTS_MAX = 20
+"""How often a batch is decided again because another writer was first, before that is called a fault."""
+
+Position = tuple[str, int]
+"""(speaker, lane)"""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What shall become durable together. `positions`: (speaker, lane) → (sequence heard before, sequence after).
+
+    `finish` runs last in the transaction.
+    """
+
+    works: Sequence[Work] = ()
+    positions: Mapping[Position, tuple[int, int]] = field(default_factory=dict)
+    finish: Callable[[Any], Awaitable[None]] | None = None
+
+
+class PositionsMoved(ConcurrencyError):
+    """Another consumer has heard these messages; read the positions again."""
+
+
+class UnitOfWork:
+    """Runs batches for one service. Safe to use from several tasks and several processes at once."""
+
+    def __init__(self, service: Service, pool: Any, store: Store, *, on_commit: Callable[[], None]) -> None:
+        self._service = service
+        self._pool = pool
+        self._store = store
+        self._on_commit = on_commit
+        self._blocked: frozenset[str] = frozenset()
+        self._key_fields = {fact: says.contract.key for fact, says in service.says.items()}
+        self._state_projections = [p for p in service.projections if isinstance(p, StateProjection)]
+        self._fact_projections = [p for p in service.projections if isinstance(p, FactProjection)]
+        self.conflicts = 0
+
+    async def run(self, batch: Batch) -> None:
+        """Decide and commit; every work then knows its facts or its error. Raises when nothing was committed.
+
+        PositionsMoved: the positions are not what the batch says. ConcurrencyError: others were first too often.
+        Any asyncpg error: the store is away, or a row cannot be written.
+        """
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                await self._attempt(batch)
+            except PositionsMoved:
+                raise
+            except ConcurrencyError:
+                self.conflicts += 1
+            else:
+                self._on_commit()
+                return
+        raise ConcurrencyError(f"gave up after {ATTEMPTS_MAX} attempts: other writers were always first")
+
+    async def _attempt(self, batch: Batch) -> None:
+        async with self._pool.acquire() as connection:
+            if not self._service.series:
+                decided, loaded = await self._decide(connection, batch, None)
+                if decided.facts or batch.positions or batch.finish or _letters(batch.works):
+                    async with connection.transaction():
+                        entries = await self._write(connection, batch, decided, loaded, None)
+                    self._remember(entries, loaded)
+                return
+            async with connection.transaction():
+                # Numbers without gaps are handed out under the lock, so that no other writer can take the same.
+                await connection.execute("SELECT lock_store()")
+                last = dict(await connection.fetch("SELECT series, last FROM number_series"))
+                numbering = Numbering(self._service.series, last)
+                decided, loaded = await self._decide(connection, batch, numbering)
+                entries = await self._write(connection, batch, decided, loaded, numbering)
+            self._remember(entries, loaded)
+
+    async def _decide(
+        self, connection: Any, batch: Batch, numbering: Numbering | None
+    ) -> tuple[Decided, dict[str, Cached]]:
+        wanted = {to.stream: to.decider for work in batch.works for to in work.commands}
+        loaded = await self._store.load(connection, wanted) if wanted else {}
+        now_us = time.time_ns() // 1000
+        first = dict(numbering.last) if numbering else {}
+        while True:
+            guessed: dict[str, Cached] = {}
+
+            def known(stream: str, guessed: dict[str, Cached] = guessed) -> tuple[Any, int] | None:
+                entry = loaded.get(stream)
+                if entry is None:
+                    entry = self._store.cache.get(stream)
+                    if entry is None:
+                        return None
+                    guessed[stream] = entry
+                return entry.state, entry.version
+
+            if numbering is not None:
+                numbering.last = dict(first)
+            decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, self._blocked)
+            unproven = {stream: decided.read[stream] for stream in decided.read if stream not in loaded}
+            if not unproven:
+                break
+            # Reactions led to streams that nobody named before: prove the cached ones, read the others.
+            found = await self._store.load(connection, unproven)
+            loaded.update(found)
+            if not decided.missing and all(found[s].version == entry.version for s, entry in guessed.items()):
+                break
+        return decided, loaded
+
+    async def _write(
+        self,
+        connection: Any,
+        batch: Batch,
+        decided: Decided,
+        loaded: Mapping[str, Cached],
+        numbering: Numbering | None,
+    ) -> dict[str, Cached]:
+        encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
+        entries = self._entries(decided, encoded, loaded)
+        if encoded:
+            await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
+        else:
+            await connection.execute("SELECT lock_store()")
+        if batch.positions or _letters(batch.works):
+            await self._check_blocked(connection)
+        if batch.positions:
+            await _advance(connection, batch.positions)
+        if numbering is not None:
+            await _save_numbers(connection, numbering.last)
+        await self._project(connection, batch, decided)
+        await self._snapshot(connection, decided, entries)
+        letters = _letters(batch.works)
+        if letters:
+            await insert_letters(connection, letters)
+        if batch.finish is not None:
+            await batch.finish(connection)
+        return entries
+
+    def _lane(self, fact: Any) -> int | None:
+        key_field = self._key_fields.get(type(fact))
+        return None if key_field is None else lane_of(getattr(fact, key_field))
+
+    @staticmethod
+    def _entries(
+        decided: Decided, encoded: Sequence[tuple[str, bytes]], loaded: Mapping[str, Cached]
+    ) -> dict[str, Cached]:
+        sizes: dict[str, int] = {}
+        for recorded, (_, state) in zip(decided.facts, encoded, strict=True):
+            sizes[recorded.originator_id] = sizes.get(recorded.originator_id, 0) + len(state)
+        return {
+            stream: Cached(state, version, loaded[stream].size_since + sizes[stream], loaded[stream].snapshot_size)
+            for stream, (state, version, _) in decided.states.items()
+        }
+
+    async def _check_blocked(self, connection: Any) -> None:
+        blocked = frozenset(row[0] for row in await connection.fetch(BLOCKED))
+        if blocked != self._blocked:
+            self._blocked = blocked
+            raise ConcurrencyError("the set of waiting streams has changed")
+
+    async def _project(self, connection: Any, batch: Batch, decided: Decided) -> None:
+        for state_projection in self._state_projections:
+            changed = (
+                (stream, state)
+                for stream, (state, _, decider) in decided.states.items()
+                if decider.name == state_projection.decider.name
+            )
+            await write_rows(connection, state_projection.table, state_rows(state_projection, changed), replace=True)
+        by_table = fact_rows(self._fact_projections, decided.facts)
+        for work in batch.works:
+            if work.error is None and not work.waits:
+                for table, row in work.rows:
+                    by_table.setdefault(table, []).append(row)
+        for table, rows in by_table.items():
+            await write_rows(connection, table, merge_rows(table, rows), replace=False)
+
+    async def _snapshot(self, connection: Any, decided: Decided, entries: dict[str, Cached]) -> None:
+        snapshots: list[tuple[str, int, Decider[Any, Any, Any], bytes]] = []
+        for stream, (state, version, decider) in decided.states.items():
+            data = due_snapshot(decider, entries[stream])
+            if data is not None:
+                snapshots.append((stream, version, decider, data))
+                entries[stream] = Cached(state, version, 0, len(data))
+        if snapshots:
+            await save_snapshots(connection, snapshots)
+
+    def _remember(self, entries: Mapping[str, Cached], loaded: Mapping[str, Cached]) -> None:
+        for stream, entry in loaded.items():
+            if entry.version and stream not in entries:
+                self._store.cache.put(stream, entry)
+        for stream, entry in entries.items():
+            self._store.cache.put(stream, entry)
+
+
+def fact_rows(projections: Sequence[FactProjection], facts: Iterable[Recorded]) -> dict[Table, list[Row]]:
+    """The rows that follow from facts, by table."""
+    found: dict[Table, list[Row]] = {}
+    for recorded in facts:
+        for projection in projections:
+            rows = projection.rows.get(type(recorded.fact))
+            if rows is not None:
+                found.setdefault(projection.table, []).extend(rows(recorded))
+    return found
+
+
+def _letters(works: Iterable[Work]) -> list[tuple[Letter, str, str, str]]:
+    """The letters of works that failed or must wait: (letter, status, code, reason)."""
+    letters: list[tuple[Letter, str, str, str]] = []
+    for work in works:
+        if work.letter is None:
+            continue
+        if work.waits:
+            letters.append((work.letter, "waiting", "waits", "an earlier message of the same stream is parked"))
+        elif work.error is not None:
+            letters.append((work.letter, "parked", *reason_of(work.error)))
+    return letters
+
+
+_ADVANCE = """
+UPDATE positions p SET sequence = u.after
+FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[]) AS u (speaker, lane, before, after)
+WHERE p.speaker = u.speaker AND p.lane = u.lane AND p.sequence = u.before
+"""
+
+
+async def _advance(connection: Any, positions: Mapping[Position, tuple[int, int]]) -> None:
+    result = await connection.execute(
+        _ADVANCE,
+        [speaker for speaker, _ in positions],
+        [lane for _, lane in positions],
+        [before for before, _ in positions.values()],
+        [after for _, after in positions.values()],
+    )
+    if result != f"UPDATE {len(positions)}":
+        raise PositionsMoved("another consumer has advanced these positions")
+
+
+async def _save_numbers(connection: Any, last: Mapping[str, int]) -> None:
+    if last:
+        await connection.execute(
+            "INSERT INTO number_series AS s SELECT * FROM unnest($1::text[], $2::bigint[]) "
+            "ON CONFLICT (series) DO UPDATE SET last = excluded.last WHERE s.last <> excluded.last",
+            list(last),
+            list(last.values()),
+        )
