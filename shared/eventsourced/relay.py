@@ -1,7 +1,7 @@
 """From the store to Kafka: public facts in commit order, each under its key, lane by lane without a hole.
 
-One relay per service leads (a session lock in its database); two at once for a moment do no harm, since both say the same
-messages with the same ids and sequences. The cursor moves only after Kafka has acknowledged.
+One relay per service leads (a session lock in its database); two at once for a moment do no harm, since both say the
+same messages with the same ids and sequences. The cursor moves only after Kafka has acknowledged.
 """
 
 import asyncio
@@ -146,7 +146,7 @@ class Relay:
         self.sent += len(fresh)
         # Losing this little update only means that a batch is said twice, so it need not wait for the disk.
         await connection.execute(
-            "BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = %d; COMMIT" % upto
+            f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = {upto:d}; COMMIT"
         )
         self.cursor = upto
         self.backlog = max(head - upto, 0)

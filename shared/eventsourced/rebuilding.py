@@ -1,0 +1,75 @@
+"""Read tables anew from the facts alone, in one transaction: readers see the old rows until the new ones are whole."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.eventsourced.mapper import decode_fact
+from shared.eventsourced.projecting import FactProjection, StateProjection
+from shared.eventsourced.rows import merge_rows, state_rows, write_rows
+from shared.eventsourced.service import Service
+from shared.eventsourced.unit_of_work import fact_rows
+
+FACTS_MAX = 5_000
+
+
+async def rebuild(connection: Any, service: Service) -> int:
+    """Rebuild the tables of fact and state projections; writers wait meanwhile. Returns the number of facts read."""
+    fact_projections = [p for p in service.projections if isinstance(p, FactProjection)]
+    state_projections = [p for p in service.projections if isinstance(p, StateProjection)]
+    async with connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT lock_store()")
+        for name in {p.table.name for p in service.projections}:
+            await connection.execute(f"DELETE FROM {name}")
+        count = await _from_facts(connection, fact_projections)
+        for projection in state_projections:
+            await _from_states(connection, projection)
+    return count
+
+
+async def _from_facts(connection: Any, projections: Sequence[FactProjection]) -> int:
+    count = position = 0
+    while True:
+        rows = await connection.fetch(
+            "SELECT originator_id, originator_version, topic, state, notification_id FROM events "
+            "WHERE notification_id > $1 ORDER BY notification_id LIMIT $2",
+            position,
+            FACTS_MAX,
+        )
+        if not rows:
+            return count
+        for table, found in fact_rows(projections, [decode_fact(*row[:4]) for row in rows]).items():
+            await write_rows(connection, table, merge_rows(table, found), replace=False)
+        count, position = count + len(rows), rows[-1]["notification_id"]
+
+
+async def _from_states(connection: Any, projection: StateProjection) -> None:
+    """Fold one stream after the other; a stream may span several reads."""
+    decider = projection.decider
+    last, version, state = f"{decider.name}-", 0, decider.initial
+    done: list[tuple[str, Any]] = []
+    while True:
+        rows = await connection.fetch(
+            "SELECT originator_id, originator_version, topic, state FROM events "
+            "WHERE (originator_id, originator_version) > ($1, $2) AND originator_id < $3 "
+            "ORDER BY originator_id, originator_version LIMIT $4",
+            last,
+            version,
+            f"{decider.name}.",  # "." is the character after "-"
+            FACTS_MAX,
+        )
+        for stream, number, topic, data in rows:
+            if stream != last:
+                done.append((last, state))
+                last, state = stream, decider.initial
+            state, version = decider.evolve(state, decode_fact(stream, number, topic, data).fact), number
+        if not rows:
+            done.append((last, state))
+        await write_rows(
+            connection,
+            projection.table,
+            state_rows(projection, [d for d in done if d[0] != f"{decider.name}-"]),
+            replace=True,
+        )
+        done.clear()
+        if not rows:
+            return

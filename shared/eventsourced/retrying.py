@@ -1,0 +1,125 @@
+"""Parked messages after repair: a stream's letters are tried again in their order, each in a transaction of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from shared.errors import ConflictError, NotFoundError
+from shared.eventsourced.hearing import Translator
+from shared.eventsourced.letters import reason_of
+from shared.eventsourced.reading import Received
+from shared.eventsourced.unit_of_work import Batch, UnitOfWork
+from shared.values import Value
+
+_LETTERS = "SELECT * FROM dead_letters"
+_FOLLOWERS = _LETTERS + " WHERE stream = $1 AND stream <> '' AND id > $2 AND status = 'waiting' ORDER BY id LIMIT 1"
+_ORPHANS = """
+SELECT min(w.id) FROM dead_letters w WHERE w.status = 'waiting' AND NOT EXISTS (
+    SELECT FROM dead_letters p WHERE p.stream = w.stream AND p.status = 'parked' AND p.id < w.id) GROUP BY w.stream
+"""
+
+
+class _Record(Value, frozen=True, gc=False):
+    """What a dead letter keeps of a Kafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+    headers: tuple[tuple[str, bytes], ...]
+    key: bytes | None
+    value: bytes
+    timestamp: int
+
+
+class Letters:
+    """Retry and drop for one service. `read`: a record → what was received, as the consumer reads it."""
+
+    def __init__(self, pool: Any, work: UnitOfWork, translator: Translator, read: Callable[[Any], Received]) -> None:
+        self._pool, self._work, self._translator, self._read = pool, work, translator, read
+
+    async def retry(self, letter_id: int) -> tuple[int, str]:
+        """Try a letter again and, if it succeeds, those that waited behind it. Returns (done, reason it stopped)."""
+        letter = await self._open_letter(letter_id)
+        done = 0
+        while letter is not None:
+            failure = await self._try(letter)
+            if failure:
+                return done, failure
+            done += 1
+            letter = await self._pool.fetchrow(_FOLLOWERS, letter["stream"], letter["id"])
+        return done, ""
+
+    async def drop(self, letter_id: int) -> int:
+        """Give a letter up for good, and try those behind it. Returns how many of those were done."""
+        letter = await self._open_letter(letter_id)
+        await self._close(self._pool, letter_id, "dropped")
+        follower = await self._pool.fetchrow(_FOLLOWERS, letter["stream"], letter["id"])
+        return (await self.retry(follower["id"]))[0] if follower is not None else 0
+
+    async def sweep(self) -> None:
+        """Take up letters that wait behind nothing any more (their predecessor went while they were being kept)."""
+        for row in await self._pool.fetch(_ORPHANS):
+            await self.retry(row[0])
+
+    async def _open_letter(self, letter_id: int) -> Any:
+        letter = await self._pool.fetchrow(_LETTERS + " WHERE id = $1", letter_id)
+        if letter is None:
+            raise NotFoundError(f"there is no dead letter {letter_id}")
+        if letter["status"] in ("done", "dropped"):
+            raise ConflictError(f"dead letter {letter_id} is {letter['status']} already")
+        blocking = await self._pool.fetchval(
+            "SELECT min(id) FROM dead_letters WHERE stream = $1 AND stream <> '' AND id < $2 "
+            "AND status IN ('parked', 'waiting')",
+            letter["stream"],
+            letter_id,
+        )
+        if blocking is not None:
+            raise ConflictError(f"dead letter {letter_id} waits behind {blocking}; begin with that one")
+        return letter
+
+    async def _try(self, letter: Any) -> str:
+        """The reason why it failed again, "" when it is done."""
+        headers = msgspec.json.decode(letter["headers"], type=tuple[tuple[str, bytes], ...])
+        received = self._read(
+            _Record(
+                letter["topic"],
+                letter["partition"],
+                letter["record_offset"],
+                headers,
+                letter["key"],
+                letter["body"],
+                int(letter["parked_at"].timestamp() * 1000),
+            )
+        )
+        work = self._translator.work(received)
+        if work is not None:
+            work.letter, work.stream = None, ""
+        failed: list[Exception] = []
+
+        async def close(connection: Any) -> None:
+            if work is not None and work.error is not None:
+                failed.append(work.error)
+            else:
+                await self._close(connection, letter["id"], "done")
+
+        try:
+            await self._work.run(Batch([work] if work is not None else [], finish=close))
+        except Exception as error:
+            failed.append(error)
+        if not failed:
+            return ""
+        code, reason = reason_of(failed[-1])
+        await self._pool.execute(
+            "UPDATE dead_letters SET status = 'parked', attempts = attempts + 1, code = $2, reason = $3 WHERE id = $1",
+            letter["id"],
+            code,
+            reason[:4_000],
+        )
+        return reason
+
+    @staticmethod
+    async def _close(connection: Any, letter_id: int, status: str) -> None:
+        await connection.execute(
+            "UPDATE dead_letters SET status = $2, resolved_at = now() WHERE id = $1", letter_id, status
+        )

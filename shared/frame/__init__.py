@@ -1,0 +1,1 @@
+"""The process frame: what turns the data of a service into a running, observable, stoppable process."""

@@ -1,0 +1,397 @@
+"""A service as a process: everything is built here, started in order, watched, and stopped in reverse."""
+
+import asyncio
+import gc
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, nullcontext
+from importlib.metadata import version
+from typing import Any
+
+import asyncpg
+import structlog
+import uvicorn
+from faststream.kafka import KafkaBroker
+
+from shared.contracts.catalogue import SPEAKERS, contracts
+from shared.contracts.messages import contract_of
+from shared.eventsourced.cache import StateCache
+from shared.eventsourced.command_queue import CommandQueue
+from shared.eventsourced.consumer import Consumer, subscribe
+from shared.eventsourced.faults import Backoff, passes
+from shared.eventsourced.hearing import Translator
+from shared.eventsourced.migrating import check_tables, migrate
+from shared.eventsourced.projecting import MessageProjection
+from shared.eventsourced.publishing import LANES
+from shared.eventsourced.reading import Decoders, read
+from shared.eventsourced.rebuilding import rebuild
+from shared.eventsourced.relay import Relay
+from shared.eventsourced.resending import Resending
+from shared.eventsourced.retrying import Letters
+from shared.eventsourced.service import Service
+from shared.eventsourced.store import Store, connect_pool
+from shared.eventsourced.unit_of_work import Position, UnitOfWork
+from shared.frame.http import build_http
+from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, ensure_topics, new_producer
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+CHECK_SECONDS = 1.0
+SWEEP_SECONDS = 5.0
+
+
+class Running:
+    """One service process. `run()` returns when it was asked to stop and everything in hand is finished."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.service, self.settings, self.version = service, settings, version("o2c")
+        self._dsn = settings.database_of(service.name)
+        self._stopping = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._missing: dict[str, str] = {"store": "not connected yet", "kafka": "not connected yet"}
+        self._subscriber: Any = None
+        self._control_producer: Any = None
+        self._topics = sorted({contract_of(message).topic for message in service.hears})
+        self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
+        self.port = 0
+        self.started_at = time.time()
+
+    async def run(self, announce: Callable[[int], None] = lambda port: None) -> None:
+        """Start, serve until `stop()` or a signal, and shut down cleanly. `announce` is told the HTTP port."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        async with AsyncExitStack() as stack:
+            await self._open_store(stack)
+            if self._stopping.is_set():
+                return
+            self._build()
+            await self._serve_http(stack, announce)
+            self._spawn("commands", self.commands.run())
+            self._spawn("relay", self.relay.run())
+            connecting = asyncio.create_task(self._connect_kafka(stack))
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 50, 100)  # our values hold no cycles; the default costs a third of the CPU
+            await self._stopping.wait()
+            log.info("stopping")
+            connecting.cancel()
+            await self._drain()
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """Finish what is in hand and end. Also what SIGTERM and SIGINT do."""
+        self._stopping.set()
+
+    # ---- starting
+
+    async def _open_store(self, stack: AsyncExitStack) -> None:
+        """Connect and migrate, waiting for a database that is away for as long as nobody stops us."""
+        backoff = Backoff()
+        while not self._stopping.is_set():
+            try:
+                self.pool = await connect_pool(self._dsn)
+                stack.push_async_callback(_close_pool, self.pool)
+                async with self.pool.acquire() as connection:
+                    await migrate(connection, self.service.migrations)
+                    await check_tables(connection, [p.table for p in self.service.projections])
+                    await self._prepare_positions(connection)
+            except Exception as error:
+                if not (passes(error) or isinstance(error, asyncpg.InvalidCatalogNameError)):
+                    raise
+                self._missing["store"] = f"{type(error).__name__}: {error}"
+                log.warning("store is away", error=self._missing["store"])
+                await backoff.wait()
+            else:
+                del self._missing["store"]
+                return
+
+    async def _prepare_positions(self, connection: Any) -> None:
+        speakers = sorted(self._speakers.values())
+        await connection.execute(
+            "INSERT INTO positions (speaker, lane) SELECT s, l FROM unnest($1::text[]) s, generate_series(0, $2) l "
+            "ON CONFLICT DO NOTHING",
+            speakers,
+            LANES - 1,
+        )
+
+    def _build(self) -> None:
+        service, settings = self.service, self.settings
+        self.store = Store(StateCache(settings.cached_states_max))
+        self.relay = Relay(
+            service.name,
+            service.says,
+            self._dsn,
+            settings.kafka_servers,
+            self._ensure_topics,
+            records_max=settings.relay_records_max,
+            poll_ms=settings.relay_poll_ms,
+            heads_seconds=settings.heads_seconds,
+        )
+        self.work = UnitOfWork(service, self.pool, self.store, on_commit=self.relay.wake)
+        projections = [p for p in service.projections if isinstance(p, MessageProjection)]
+        translator = Translator(service.hears, projections, Decoders(contracts(), service.hears))
+        self.consumer = Consumer(
+            self.work, translator, self._speakers, self.read_positions, body_bytes_max=settings.body_bytes_max
+        )
+        self.letters = Letters(
+            self.pool, self.work, translator, lambda record: read(record, self._speakers, settings.body_bytes_max)
+        )
+        self.resending = Resending(
+            service.name,
+            self.relay,
+            list(self._speakers.values()),
+            self.read_positions,
+            self._send_control,
+            self._caught_up,
+        )
+        self.commands = CommandQueue(
+            self.work,
+            self.pool,
+            self.store,
+            queued_max=settings.commands_queued_max,
+            batch_max=settings.commands_batch_max,
+        )
+
+    async def _serve_http(self, stack: AsyncExitStack, announce: Callable[[int], None]) -> None:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((self.settings.http_host, self.settings.http_port))
+        self.port = listening.getsockname()[1]
+        config = uvicorn.Config(
+            build_http(self),
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=2_000,
+            backlog=1_000,
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+
+        async def close() -> None:
+            server.should_exit = True
+            await task
+
+        stack.push_async_callback(close)
+        announce(self.port)
+
+    async def _connect_kafka(self, stack: AsyncExitStack) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._ensure_topics()
+                await self._subscribe(stack)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self._missing["kafka"] = f"{type(error).__name__}: {error}"
+                log.warning("kafka is away", error=self._missing["kafka"])
+                await backoff.wait()
+            else:
+                self._missing.pop("kafka", None)
+                self._spawn("watch", self._watch())
+                log.info("started", port=self.port)
+                return
+
+    async def _subscribe(self, stack: AsyncExitStack) -> None:
+        broker = KafkaBroker(
+            self.settings.kafka_servers,
+            client_id=f"o2c-{self.service.name}",
+            graceful_timeout=self.settings.shutdown_seconds,
+            acks="all",
+            enable_idempotence=False,
+            logger=None,
+        )
+        common: dict[str, Any] = {"poll_ms": self.settings.consume_poll_ms}
+        if self._topics:
+            self._subscriber = subscribe(
+                broker,
+                self._topics,
+                self.consumer.handle,
+                group_id=self.service.name,
+                records_max=self.settings.consume_records_max,
+                **common,
+            )
+        subscribe(broker, [CONTROL_TOPIC], self.resending.hear, group_id=None, records_max=100, **common)
+        self._control_producer = new_producer(self.settings.kafka_servers)
+        try:
+            await self._control_producer.start()
+            await broker.start()
+        except BaseException:
+            await close_quietly(self._control_producer)
+            await broker.stop()
+            raise
+        stack.push_async_callback(close_quietly, self._control_producer)
+        self._broker = broker
+
+    async def _ensure_topics(self) -> None:
+        own = [next(iter(self.service.says.values())).contract.topic] if self.service.says else []
+        topics = {*self._topics, *own, CONTROL_TOPIC, dead_letter_topic(self.service.name)}
+        settings = self.settings
+        await ensure_topics(
+            settings.kafka_servers,
+            topics,
+            partitions=settings.kafka_partitions,
+            replication=settings.kafka_replication,
+        )
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[name] = asyncio.create_task(work, name=name)
+
+    # ---- stopping
+
+    async def _drain(self) -> None:
+        """Finish the batch in hand, answer the requests that wait, leave the group, and let the relay go."""
+        if self._subscriber is not None and hasattr(self, "_broker"):
+            await self._broker.stop()
+        self.commands.close()
+        await asyncio.wait([self._tasks["commands"]], timeout=self.settings.shutdown_seconds)
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    # ---- while running
+
+    async def read_positions(self) -> dict[Position, int]:
+        """How far each speaker was heard in each lane, from the store."""
+        rows = await self.pool.fetch("SELECT speaker, lane, sequence FROM positions")
+        return {(speaker, lane): sequence for speaker, lane, sequence in rows}
+
+    async def _watch(self) -> None:
+        """Ask for what Kafka lost, create topics that went, and take up letters that need not wait any more."""
+        swept_at = 0.0
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            try:
+                await self.resending.check(self.consumer.gaps)
+                if time.monotonic() - swept_at > SWEEP_SECONDS:
+                    swept_at = time.monotonic()
+                    await self.letters.sweep()
+                    await self._ensure_topics()
+            except Exception as error:
+                log.warning("watching was disturbed", error=f"{type(error).__name__}: {error}")
+
+    async def _send_control(self, value: bytes) -> None:
+        async with asyncio.timeout(10):
+            await self._control_producer.send_and_wait(
+                CONTROL_TOPIC, value, key=self.service.name.encode(), partition=0
+            )
+
+    async def _caught_up(self) -> bool:
+        """Whether everything that Kafka holds for this process has been taken."""
+        consumer = self._subscriber.consumer if self._subscriber is not None else None
+        if consumer is None:
+            return False
+        for partition in consumer.assignment():
+            highwater = consumer.highwater(partition)
+            if highwater is not None and await consumer.position(partition) < highwater:
+                return False
+        return time.monotonic() - self.consumer.turned_at > CHECK_SECONDS
+
+    def dead_tasks(self) -> list[str]:
+        """Parts of the process that ended although nobody stopped them."""
+        return [name for name, task in self._tasks.items() if task.done() and not self._stopping.is_set()]
+
+    async def missing(self) -> dict[str, str]:
+        """What keeps this process from doing its work: part → reason. Empty when it is ready."""
+        missing = dict(self._missing)
+        if self._stopping.is_set():
+            missing["process"] = "is stopping"
+        try:
+            await self.pool.fetchval("SELECT 1", timeout=2)
+        except Exception as error:
+            missing["store"] = f"{type(error).__name__}: {error}"
+        if self.consumer.fault:
+            missing["consumer"] = self.consumer.fault
+        if self.relay.fault:
+            missing["relay"] = self.relay.fault
+        return missing
+
+    async def status(self) -> dict[str, Any]:
+        """Figures for operators: what this process has done, and how far it is behind."""
+        letters = await self.pool.fetch("SELECT status, count(*) FROM dead_letters GROUP BY status")
+        consumer, relay = self.consumer, self.relay
+        positions: dict[str, int] = {}
+        for (speaker, _), sequence in (await self.read_positions()).items():
+            positions[speaker] = positions.get(speaker, 0) + sequence
+        return {
+            "service": self.service.name,
+            "version": self.version,
+            "uptime_seconds": round(time.time() - self.started_at, 1),
+            "missing": await self.missing(),
+            "events": await self.pool.fetchval("SELECT coalesce(max(notification_id), 0) FROM events"),
+            "positions": positions,
+            "heads": dict(await self.pool.fetch("SELECT 'said', coalesce(sum(head), 0)::bigint FROM lanes")),
+            "lag": await self._lag(),
+            "relay": {
+                "leads": relay.leads,
+                "backlog": relay.backlog,
+                "cursor": relay.cursor,
+                "sent": relay.sent,
+                "sent_again": relay.sent_again,
+            },
+            "consumer": {
+                "batches": consumer.batches,
+                "records": consumer.records,
+                "duplicates": consumer.duplicates,
+                "parked": consumer.parked,
+                "gaps": len(consumer.gaps),
+                "asked_again": self.resending.asked,
+            },
+            "conflicts": self.work.conflicts,
+            "cache": {
+                "states": len(self.store.cache),
+                "hits": self.store.cache.hits,
+                "misses": self.store.cache.misses,
+            },
+            "dead_letters": dict(letters),
+        }
+
+    async def _lag(self) -> dict[str, int]:
+        consumer: Any = self._subscriber.consumer if self._subscriber is not None else None
+        lag: dict[str, int] = {}
+        for partition in consumer.assignment() if consumer is not None else ():
+            highwater = consumer.highwater(partition)
+            if highwater is not None:
+                behind = highwater - await consumer.position(partition)
+                lag[partition.topic] = lag.get(partition.topic, 0) + max(behind, 0)
+        return lag
+
+    def replay(self) -> int:
+        """Say every public fact of this service again; listeners drop what they know. Returns the number of lanes."""
+        self.relay.say_again({lane: 1 for lane in range(LANES)})
+        return LANES
+
+    async def rebuild(self) -> int:
+        """Make the read tables anew: from the own facts, or, for what others said, by hearing everything again."""
+        if not any(isinstance(p, MessageProjection) for p in self.service.projections):
+            async with self.pool.acquire() as connection:
+                return await rebuild(connection, self.service)
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT lock_store()")
+            for projection in self.service.projections:
+                await connection.execute(f"DELETE FROM {projection.table.name}")
+            await connection.execute("UPDATE positions SET sequence = 0")
+        for speaker in self._speakers.values():
+            await self.resending.ask(speaker, {lane: 1 for lane in range(LANES)})
+        return 0
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: they mean an orderly stop of the whole process, not of HTTP alone."""
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+
+async def _close_pool(pool: Any) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), 5)
+    except (TimeoutError, asyncpg.InterfaceError, OSError):
+        pool.terminate()
