@@ -1,0 +1,2 @@
+CREATE TABLE jars (customer_id text PRIMARY KEY, total_minor bigint, coins bigint);
+CREATE TABLE coins (order_id text PRIMARY KEY, customer_id text, amount_minor bigint);
