@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -60,10 +59,7 @@ class Running:
         self.started_at = time.time()
 
     async def run(self, announce: Callable[[int], None] = lambda port: None) -> None:
-        """Start, serve until `stop()` or a signal, and shut down cleanly. `announce` is told the HTTP port."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        """Start, serve until `stop()`, and shut down cleanly. `announce` is told the HTTP port."""
         async with AsyncExitStack() as stack:
             await self._open_store(stack)
             if self._stopping.is_set():
@@ -83,7 +79,7 @@ class Running:
         log.info("stopped")
 
     def stop(self) -> None:
-        """Finish what is in hand and end. Also what SIGTERM and SIGINT do."""
+        """Finish what is in hand and end."""
         self._stopping.set()
 
     # ---- starting

@@ -1,0 +1,45 @@
+"""The entry of a service process: settings, logs, event loop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import uvloop
+
+from shared.eventsourced.service import Service
+from shared.frame.logs import configure_logs
+from shared.frame.running import Running
+from shared.settings import Settings
+
+
+def run_process(services: Sequence[Callable[[Settings], Service]], settings: Settings) -> None:
+    """Run one service, or several in one process, until SIGTERM or SIGINT; returns after a clean stop."""
+
+    async def run() -> None:
+        made = [make(settings) for make in services]
+        configure_logs("+".join(service.name for service in made), settings.log_level)
+        together = [Running(service, settings) for service in made]
+        loop = asyncio.get_running_loop()
+        stop = [running.stop for running in together]
+        tasks = [asyncio.create_task(running.run(_announce(running.service.name))) for running in together]
+        _on_signals(loop, stop)
+        await asyncio.gather(*tasks)
+
+    uvloop.run(run())
+
+
+def _announce(name: str) -> Callable[[int], None]:
+    def announce(port: int) -> None:
+        print(f"{name} listens on port {port}", file=sys.stderr, flush=True)  # noqa: T201 - people start it by hand
+
+    return announce
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, stops: Sequence[Callable[[], None]]) -> None:
+    def stop_all() -> None:
+        for stop in stops:
+            stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_all)
