@@ -63,7 +63,7 @@ class Translator:
         heard = received.heard()
         corr = heard.corr or heard.id
         trace = child_of(heard.trace)
-        work = Work((), corr, heard.id, trace, stream=received.stream, letter=received.letter())
+        work = Work((), corr, heard.id, trace, stream=received.stream, letter=received.letter)
         work.poison = received.poison
         if work.poison is None:
             try:

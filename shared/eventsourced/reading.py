@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -140,16 +141,19 @@ def _structured(received: Received, body_bytes_max: int) -> Received:
     return received
 
 
+@lru_cache(maxsize=1024)  # the messages of one batch mostly share their instant
+def _parsed(value: bytes) -> datetime | None:
+    try:
+        instant = datetime.fromisoformat(value.decode("ascii"))
+        return instant.astimezone(UTC) if instant.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def _instant(value: bytes | None, record_ms: int) -> datetime:
     """When the message was said; the record's own time if the sender gave none that can be read."""
-    if value:
-        try:
-            instant = datetime.fromisoformat(value.decode("ascii"))
-        except ValueError:
-            instant = None
-        if instant is not None and instant.tzinfo is not None:
-            return instant.astimezone(UTC)
-    return datetime.fromtimestamp(max(record_ms, 0) / 1000, UTC)
+    said = _parsed(value[:64]) if value else None
+    return said if said is not None else datetime.fromtimestamp(max(record_ms, 0) / 1000, UTC)
 
 
 def _text(value: bytes | None) -> str:

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -70,6 +71,10 @@ class Relay:
         self._records_max, self._poll_seconds, self._heads_seconds = records_max, poll_ms / 1000, heads_seconds
         self._topic = next(iter(says.values())).contract.topic if says else ""
         self._source = f"/o2c/{service}".encode()
+        self._forms = {
+            fact: (each.of, each.contract.name.encode(), each.contract.key, each.contract.subject)
+            for fact, each in says.items()
+        }
         self._wake = asyncio.Event()
         self._again: dict[int, int] = {}
         self._again_cursor = 0
@@ -194,26 +199,21 @@ class Relay:
     def _message(self, row: Any) -> Outgoing:
         stream, version, topic, state, lane, sequence, _ = row
         recorded = decode_fact(stream, version, topic, state)
-        says = self._says[type(recorded.fact)]
-        contract = says.contract
-        message = says.of(recorded.fact)
-        return Outgoing(
-            lane,
-            str(getattr(message, contract.key)).encode(),
-            _encode(message),
-            self._headers(recorded, contract.name, str(getattr(message, contract.subject)), lane, sequence),
-        )
+        of, name, key, subject = self._forms[type(recorded.fact)]
+        message = of(recorded.fact)
+        headers = self._headers(recorded, name, getattr(message, subject), lane, sequence)
+        return Outgoing(lane, getattr(message, key).encode(), _encode(message), headers)
 
     def _headers(
-        self, recorded: Recorded, name: str, subject: str, lane: int, sequence: int
+        self, recorded: Recorded, name: bytes, subject: str, lane: int, sequence: int
     ) -> list[tuple[str, bytes]]:
         meta = recorded.meta
         return [
-            ("ce_type", name.encode()),
+            ("ce_type", name),
             ("ce_id", recorded.id.encode()),
             ("ce_source", self._source),
             ("ce_specversion", b"1.0"),
-            ("ce_time", instant_text(meta.at).encode()),
+            ("ce_time", instant_text(meta.at)),
             ("ce_subject", subject.encode()),
             ("ce_lane", b"%d" % lane),
             ("ce_sequence", b"%d" % sequence),
@@ -288,7 +288,8 @@ def _append(batch: Any, message: Outgoing) -> bool:
     return appended is not None
 
 
-def instant_text(at_us: int) -> str:
+@lru_cache(maxsize=256)  # the facts of one batch share their instant
+def instant_text(at_us: int) -> bytes:
     """Microseconds since 1970 as an RFC 3339 instant in UTC."""
     seconds, micros = divmod(at_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z".encode()

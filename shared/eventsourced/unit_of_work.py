@@ -229,9 +229,9 @@ def _letters(works: Iterable[Work]) -> list[tuple[Letter, str, str, str]]:
         if work.letter is None:
             continue
         if work.waits:
-            letters.append((work.letter, "waiting", "waits", "an earlier message of the same stream is parked"))
+            letters.append((work.letter(), "waiting", "waits", "an earlier message of the same stream is parked"))
         elif work.error is not None:
-            letters.append((work.letter, "parked", *reason_of(work.error)))
+            letters.append((work.letter(), "parked", *reason_of(work.error)))
     return letters
 
 

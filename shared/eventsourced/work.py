@@ -12,6 +12,7 @@ from typing import Any
 from shared.errors import ConflictError
 from shared.eventsourced.decider import Decider, To
 from shared.eventsourced.facts import Meta, Recorded
+from shared.eventsourced.letters import Letter
 from shared.eventsourced.policy import Reactions
 from shared.eventsourced.projecting import Row, Table
 
@@ -24,7 +25,7 @@ class Work:
     """What one message or request asks for, and after deciding what became of it.
 
     `stream`: works of one speaker's stream wait behind a parked one; "" when nothing waits. `poison`: the error
-    with which reading or the policy already failed. `letter`: the origin to keep if it fails (None: tell the caller).
+    with which reading or the policy already failed. `letter` makes the origin to keep if it fails (None: tell the caller).
     `rows`: read rows that follow from the message itself. `after`: state and version of the first command's stream.
     """
 
@@ -33,7 +34,7 @@ class Work:
     cause: str = ""
     trace: str = ""
     stream: str = ""
-    letter: Any = None
+    letter: Callable[[], Letter] | None = None
     poison: Exception | None = None
     rows: Sequence[tuple[Table, Row]] = ()
     error: Exception | None = None
