@@ -18,7 +18,7 @@ from services.credit.domain.credit_commands import (
 )
 from services.credit.domain.credit_facts import POLICY
 from shared.errors import NotFoundError
-from shared.eventsourced.commands import Commands, Outcome
+from shared.eventsourced.commands import Commands
 from shared.eventsourced.decider import To
 from shared.http import PROBLEMS, Cursor, ExpectedVersion, Limit, Page, Trace, etag
 from shared.http.parameters import PAGE_SIZE
@@ -120,8 +120,7 @@ def routes(commands: Commands) -> APIRouter:
 
 def _account_routes(router: APIRouter, commands: Commands) -> None:
     async def manage(response: Response, command: CreditCommand, expected: int | None, trace: str) -> AccountView:
-        to = To(credit_account, command.customer_id, command, expected)
-        return _answer(response, await commands.execute(to, corr=command.customer_id, trace=trace))
+        return await _execute(commands, response, command, command.customer_id, expected, trace)
 
     @router.get("/credit-accounts", response_model=Page[AccountView], tags=["credit accounts"])
     async def list_credit_accounts(cursor: Cursor = None, limit: Limit = PAGE_SIZE) -> dict[str, Any]:
@@ -135,7 +134,7 @@ def _account_routes(router: APIRouter, commands: Commands) -> None:
         if not state.opened:
             raise NotFoundError(f"customer {customer_id} has no credit account")
         response.headers["ETag"] = etag(version)
-        return account_view(state)
+        return account_view(customer_id, state)
 
     @router.put("/credit-accounts/{customer_id}/limit", tags=["credit accounts"])
     async def set_credit_limit(
@@ -160,12 +159,6 @@ def _account_routes(router: APIRouter, commands: Commands) -> None:
 
 
 def _review_routes(router: APIRouter, commands: Commands) -> None:
-    async def settle(
-        response: Response, command: CreditCommand, order_id: str, expected: int | None, trace: str
-    ) -> Any:
-        to = To(credit_account, command.customer_id, command, expected)
-        return _answer(response, await commands.execute(to, corr=order_id, trace=trace))
-
     @router.get("/credit-reviews", response_model=Page[ReviewView], tags=["credit reviews"])
     async def list_credit_reviews(
         cursor: Cursor = None,
@@ -176,35 +169,39 @@ def _review_routes(router: APIRouter, commands: Commands) -> None:
         """Orders that wait for credit, oldest first."""
         return await queries.reviews(commands, cursor, limit, status, customer_id)
 
-    @router.post("/credit-reviews/{order_id}/approve", response_model=AccountView, tags=["credit reviews"])
+    @router.post("/credit-reviews/{order_id}/approve", tags=["credit reviews"])
     async def approve_credit(
         order_id: Id, body: DecisionBody, response: Response, expected: ExpectedVersion, trace: Trace
-    ) -> Any:
+    ) -> AccountView:
         """Let a waiting order go on, whatever the limit. Answers with the account; If-Match is the account's ETag."""
         customer_id = await queries.customer_of_review(commands, order_id)
         command = ApproveCredit(order_id, customer_id, body.by, body.reason)
-        return await settle(response, command, order_id, expected, trace)
+        return await _execute(commands, response, command, order_id, expected, trace)
 
-    @router.post("/credit-reviews/{order_id}/decline", response_model=AccountView, tags=["credit reviews"])
+    @router.post("/credit-reviews/{order_id}/decline", tags=["credit reviews"])
     async def decline_credit(
         order_id: Id, body: DecisionBody, response: Response, expected: ExpectedVersion, trace: Trace
-    ) -> Any:
+    ) -> AccountView:
         """Decline a waiting order: it is not tried again by itself. Answers with the account."""
         customer_id = await queries.customer_of_review(commands, order_id)
         command = DeclineCredit(order_id, customer_id, body.by, body.reason)
-        return await settle(response, command, order_id, expected, trace)
+        return await _execute(commands, response, command, order_id, expected, trace)
 
 
-def _answer(response: Response, outcome: Outcome) -> AccountView:
+async def _execute(
+    commands: Commands, response: Response, command: CreditCommand, corr: str, expected: int | None, trace: str
+) -> AccountView:
+    to = To(credit_account, command.customer_id, command, expected)
+    outcome = await commands.execute(to, corr=corr, trace=trace)
     response.headers["ETag"] = etag(outcome.version)
-    return account_view(outcome.state)
+    return account_view(command.customer_id, outcome.state)
 
 
-def account_view(state: CreditAccount) -> AccountView:
+def account_view(customer_id: str, state: CreditAccount) -> AccountView:
     """A folded account as callers see it."""
     book = state.book
     return AccountView(
-        customer_id=state.customer_id,
+        customer_id=customer_id,
         currency=state.currency,
         limit_minor=state.limit_minor,
         held=state.held,

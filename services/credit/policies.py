@@ -24,7 +24,9 @@ from shared.eventsourced.policy import Heard, Hears
 
 @dataclass(frozen=True)
 class CreditPolicy:
-    """House rules. `limit_minor`: of a new account. `referral_tolerance_bp`: excess a person may decide on, of the limit."""
+    """House rules. `limit_minor`: the limit of a new account. `referral_tolerance_bp`: the excess up to which a person
+    decides, in basis points of the limit.
+    """
 
     limit_minor: int
     referral_tolerance_bp: int

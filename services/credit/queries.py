@@ -1,7 +1,7 @@
 """Questions about credit, answered from the read tables."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.errors import ContractError, NotFoundError, Problem
@@ -60,7 +60,7 @@ async def customer_of_review(commands: Commands, order_id: str) -> str:
 
 
 def _review_key(row: Mapping[str, Any]) -> list[str | int]:
-    return [row["requested_at"].isoformat(), row["order_id"]]
+    return [row["requested_at"].astimezone(UTC).isoformat(), row["order_id"]]
 
 
 def _instant(text: str) -> datetime:
@@ -68,6 +68,6 @@ def _instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text)
     except ValueError:
         instant = None
-    if instant is None or instant.tzinfo is None:
+    if instant is None or instant.tzinfo is not UTC:
         raise ContractError([Problem("cursor", "cursor", "must be the `next` of an earlier page")])
     return instant
