@@ -6,7 +6,6 @@ was shipped. What is heard too early is noted and carried out when it can be.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import assert_never
 
 from services.fulfillment.domain.fulfillment_state import (
     Backordered,

@@ -170,6 +170,9 @@ FulfillmentFact = ReservationFact | ShipmentFact | ReturnFact
 Phase = Literal["unknown", "asking", "open", "cancelled"]
 """`unknown`: the confirmation was not heard; `asking`: stock is being asked (inside one transaction); then `open`."""
 
+Status = Literal["waiting", "reserved", "backordered", "shipped", "cancelled"]
+"""For people. `waiting`: something was heard before the confirmed order; `backordered`: something waits for stock."""
+
 
 class LineProgress(State, frozen=True, gc=False):
     """How far one line has come. `returned` counts what is authorized to come back or came."""
@@ -224,6 +227,17 @@ class Fulfillment(State, frozen=True, gc=False):
     shipments: Map[str, Shipment] = Map()
     waiting: tuple[str, ...] = ()
     returns: Map[str, Return] = Map()
+
+    @property
+    def status(self) -> Status:
+        """How far the whole order has come."""
+        if self.phase in ("unknown", "asking"):
+            return "waiting"
+        if self.phase == "cancelled":
+            return "cancelled"
+        if self.unreserved:
+            return "backordered"
+        return "reserved" if self.reserved else "shipped"
 
 
 def evolve(state: Fulfillment, happened: FulfillmentFact) -> Fulfillment:
