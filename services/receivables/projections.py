@@ -170,9 +170,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         ITEM_MOVEMENTS,
         {
             InvoiceBooked: lambda r: _movement(r, "invoiced", "", r.fact.total_minor, r.fact.issued_on),
-            CashApplied: lambda r: _movement(
-                r, "applied", r.fact.source_id, -r.fact.amount_minor, r.fact.applied_on
-            ),
+            CashApplied: lambda r: _movement(r, "applied", r.fact.source_id, -r.fact.amount_minor, r.fact.applied_on),
             CashUnapplied: lambda r: _movement(
                 r, "unapplied", r.fact.source_id, r.fact.amount_minor, r.fact.unapplied_on
             ),
