@@ -13,6 +13,7 @@ from pathlib import Path
 from signal import Signals
 
 from o2c.stack.errors import StackError
+from o2c.stack.ports import is_free
 
 LOG_BYTES_MAX = 10_000_000  # a longer log is set aside as .1 at the next start
 _TAIL_BYTES = 4_000
@@ -243,6 +244,9 @@ class Server(ABC):
             raise StackError(f"{self.name} is running already")
         begun = time.monotonic()
         await self.prepare()
+        if not is_free(self.port):
+            # Said before it is tried: whoever listens there might answer in its place and make it look ready.
+            raise StackError(f"{self.name} cannot start: another program uses port {self.port}")
         self._process = Process.start(self.launch())
         self.spawned()
         try:
