@@ -110,7 +110,7 @@ async def test_a_taken_port_is_an_error_and_not_a_server_that_seems_ready(stack_
 async def test_a_server_that_does_not_start_is_an_error_that_quotes_its_log(stack_home: Path) -> None:
     postgres = postgres_in(stack_home)
     postgres.configuration = {"shared_buffers": "plenty"}
-    with pytest.raises(StackError, match="invalid value for parameter.*shared_buffers"):
+    with pytest.raises(StackError, match=r"invalid value for parameter .*shared_buffers"):
         await postgres.start()
     assert not postgres.running
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from o2c.stack.processes import Backoff, Identity, identity_of
 from o2c.stack.state import Home
 from tests.support.homes import temporary_home
 from tests.support.kafka_client import create_topic, topics_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.connected
-
-_SECONDS_MAX = 20.0
 
 
 def _tiny(name: str) -> tuple[str, ...]:
@@ -46,13 +45,6 @@ def _identities(state: StackState | None) -> list[Identity]:
     found = [part.identity for part in state.parts.values()]
     assert None not in found, "a part of the stack does not run"
     return [identity for identity in found if identity]
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + _SECONDS_MAX
-    while not holds():
-        assert time.monotonic() < until, "waited in vain"
-        await asyncio.sleep(0.02)
 
 
 def _alive(identities: Iterable[Identity]) -> list[Identity]:
@@ -117,7 +109,7 @@ async def test_a_part_that_ends_is_started_again(stack_home: Path) -> None:
         with pytest.raises(httpx.HTTPError):
             await _get(f"{stack.http_url('order')}/crash")
         await stack.kill("postgres")
-        await _until(lambda: all(stack.snapshot().parts[name].restarts == 1 for name in ("order", "postgres")))
+        await until(lambda: all(stack.snapshot().parts[name].restarts == 1 for name in ("order", "postgres")))
         after = stack.snapshot().parts
         assert after["order"].pid != before["order"].pid
         assert after["order"].port == before["order"].port
@@ -148,7 +140,7 @@ async def test_a_service_that_ends_again_and_again_is_given_up_with_its_reason(s
     async with await Stack.up(replace(options, command=command)) as stack:
         broken.touch()
         await stack.kill("order")
-        await _until(lambda: "no luck" in stack.snapshot().parts["order"].problem)
+        await until(lambda: "no luck" in stack.snapshot().parts["order"].problem)
         assert stack.snapshot().parts["order"].status == "failed"
 
 
@@ -193,7 +185,7 @@ async def test_nothing_is_left_when_the_owner_is_killed(stack_home: Path) -> Non
     state = await Stack.detach(StackOptions(home=stack_home, services=()))
     identities = _identities(state)
     os.kill(state.pid, signal.SIGKILL)
-    await _until(lambda: not _alive(identities))
+    await until(lambda: not _alive(identities))
     now = Stack.state(stack_home)
     assert now is not None
     assert not now.up
