@@ -18,7 +18,6 @@ from services.order.domain.order_facts import (
     CreditNoteNoted,
     InvoiceNoted,
     InvoicePaymentNoted,
-    Noted,
     OrderCancellationRefused,
     OrderCancellationRequested,
     OrderCancelled,
