@@ -1,6 +1,7 @@
 """The warehouse: it hears what is reserved and ships it. Pure: a message in, shipments out."""
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 
 from o2c.outside.heard import Reserved, Said
 from shared.contracts.inbound import Order, Shipment, ShippedLine
@@ -9,17 +10,13 @@ HANDLING = timedelta(days=1)
 
 
 class Warehouse:
-    """Ships the orders it was told to expect, in their own time: a day after they were placed, backorders later.
+    """Ships these orders and no others, in their own time: a day after they were placed, backorders later.
 
     Shipment ids and instants follow from the reservation alone, so one heard twice ships once.
     """
 
-    def __init__(self) -> None:
-        self._expected: dict[str, tuple[datetime, bool]] = {}
-
-    def expect(self, order: Order) -> None:
-        """This order is under way."""
-        self._expected[order.order_id] = (order.placed_at, order.ship_complete)
+    def __init__(self, orders: Iterable[Order]) -> None:
+        self._expected = {order.order_id: (order.placed_at, order.ship_complete) for order in orders}
 
     def reserved(self, said: Said[Reserved]) -> list[Shipment]:
         """Ship what was reserved; where everything must go together, only when it is complete."""
