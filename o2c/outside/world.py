@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +39,10 @@ class Course:
     from_beginning: bool = True
 
 
+async def _nothing_to_prepare() -> None:
+    pass
+
+
 class World:
     """Customers, their orders, and everybody who answers. One object is one run."""
 
@@ -55,10 +59,18 @@ class World:
         self.published = 0
         self.started = 0.0
 
-    async def run(self, servers: str, *, seconds_max: float, watch: Callable[[], None] = lambda: None) -> bool:
+    async def run(
+        self,
+        servers: str,
+        *,
+        seconds_max: float,
+        watch: Callable[[], None] = lambda: None,
+        prepared: Callable[[], Awaitable[None]] = _nothing_to_prepare,
+    ) -> bool:
         """Play until every order is in its planned end (True) or the time is over (False).
 
-        `watch` is called after every poll. Raises UnavailableError if there is no broker or no topics.
+        `watch` is called after every poll, `prepared` when customers and stock are sent, before the first order.
+        Raises UnavailableError if there is no broker or no topics.
         """
         async with AsyncExitStack() as stack:
             publisher = await stack.enter_async_context(Publisher(servers))
@@ -67,6 +79,7 @@ class World:
             partitions = {topic: await publisher.partitions(topic) for topic in TOPICS}
             await listener.start(partitions, from_beginning=self._course.from_beginning)
             await self._prepare(publisher)
+            await prepared()
             return await self._play(publisher, listener, seconds_max, watch)
 
     async def _prepare(self, publisher: Publisher) -> None:
