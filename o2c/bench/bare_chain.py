@@ -163,7 +163,7 @@ async def _work(
         columns = (keys, [1] * len(keys), [record.topic for record in records], [record.value for record in records])
         await database.execute(insert, *columns)
         forward = zip(keys, records, strict=True)
-        await publisher.publish([Outgoing(target, lane_of(k), r.key, r.value, r.headers) for k, r in forward])
+        await publisher.publish([Outgoing(target, lane_of(k), r.key, r.value, list(r.headers)) for k, r in forward])
         await consumer.commit()
         done += len(records)
 

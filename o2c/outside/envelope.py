@@ -29,7 +29,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     lane: int
     key: bytes
     value: bytes
-    headers: tuple[tuple[str, bytes], ...]
+    headers: list[tuple[str, bytes]]
 
 
 def envelope(message: Message, at: datetime) -> Outgoing:
@@ -42,7 +42,7 @@ def envelope(message: Message, at: datetime) -> Outgoing:
     contract = contract_of(type(message))
     value = _encode(message)
     key: str = getattr(message, contract.key)
-    headers = (
+    headers = [
         ("ce_type", contract.name.encode()),
         ("ce_id", f"{getattr(message, field)}-{crc32(value):08x}".encode()),
         ("ce_source", source.encode()),
@@ -51,5 +51,5 @@ def envelope(message: Message, at: datetime) -> Outgoing:
         ("ce_subject", str(getattr(message, contract.subject)).encode()),
         ("traceparent", child_of("").encode()),
         ("content-type", b"application/json"),
-    )
+    ]
     return Outgoing(contract.topic, lane_of(key), key.encode(), value, headers)

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -339,17 +340,18 @@ def test_an_order_planned_as_prepaid_says_so_when_it_is_placed() -> None:
 # ---- batches to Kafka
 
 
-class FakeBatch:
-    """Takes two records, like a full record batch."""
+class SmallBatch(BatchBuilder):
+    """The client's own batch, full after two or three records; remembers its keys."""
 
     def __init__(self) -> None:
+        super().__init__(800, 0)
         self.keys: list[bytes] = []
 
-    def append(self, *, timestamp: Any, key: bytes, value: bytes, headers: Any) -> object | None:
-        if len(self.keys) == 2:
-            return None
-        self.keys.append(key)
-        return object()
+    def append(self, **record: Any) -> Any:
+        taken = super().append(**record)
+        if taken is not None:
+            self.keys.append(record["key"])
+        return taken
 
 
 class FakeProducer:
@@ -361,10 +363,10 @@ class FakeProducer:
     async def partitions_for(self, topic: str) -> set[int]:
         return {0, 1, 2}
 
-    def create_batch(self) -> FakeBatch:
-        return FakeBatch()
+    def create_batch(self) -> SmallBatch:
+        return SmallBatch()
 
-    async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> Any:
+    async def send_batch(self, batch: SmallBatch, topic: str, *, partition: int) -> Any:
         self.sent.append((topic, partition, batch.keys))
         future = asyncio.get_running_loop().create_future()
         future.set_result(None)
@@ -384,3 +386,4 @@ async def test_records_go_to_the_partition_of_their_lane_in_order_and_none_is_lo
     for partition, keys in by_partition.items():
         assert keys == [m.key for m in messages if m.lane % 3 == partition]
     assert sum(map(len, by_partition.values())) == 50
+    assert len(producer.sent) > 6  # batches were filled and begun anew
