@@ -64,7 +64,7 @@ class Pass:
         self,
         known: Callable[[str], tuple[Any, int] | None],
         react: Reactions,
-        number: Callable[[Any], Any] | None,
+        number: "Numbering | None",
         now_us: int,
     ) -> None:
         self._known = known
@@ -95,6 +95,8 @@ class Pass:
         before: dict[str, Any] = {}
         mark = len(result.facts)
         meta = Meta(self._now_us, work.corr, work.cause, work.trace)
+        if self._number is not None:
+            self._number.begin()
         try:
             commands: Sequence[To[Any]] = work.commands
             for _ in range(ROUNDS_MAX):
@@ -110,6 +112,8 @@ class Pass:
                 raise RuntimeError(f"reactions did not come to an end in {ROUNDS_MAX} rounds")
         except BaseException:
             del result.facts[mark:]
+            if self._number is not None:
+                self._number.undo()
             for stream, entry in before.items():
                 if entry is None:
                     del result.states[stream]
@@ -160,6 +164,17 @@ class Numbering:
     def __init__(self, series: Mapping[type[Any], Any], last: Mapping[str, int]) -> None:
         self._series = series
         self.last = dict(last)
+        self._taken: list[str] = []
+
+    def begin(self) -> None:
+        """What is taken from now on may be undone."""
+        self._taken.clear()
+
+    def undo(self) -> None:
+        """Give back what was taken since `begin`: work that fails burns no number."""
+        for name in self._taken:
+            self.last[name] -= 1
+        self._taken.clear()
 
     def __call__(self, fact: Any) -> Any:
         numbered = self._series.get(type(fact))
@@ -168,4 +183,5 @@ class Numbering:
         name = numbered.series(fact)
         number = self.last.get(name, 0) + 1
         self.last[name] = number
+        self._taken.append(name)
         return numbered.numbered(fact, number)
