@@ -1,5 +1,6 @@
-"""The event store on asyncpg: load many streams with one query, append many facts with one, read in commit order."""
+"""The event store on asyncpg: load many streams with one query, append many facts at once, in commit order."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ ON CONFLICT (originator_id) DO UPDATE
 SET originator_version = excluded.originator_version, topic = excluded.topic, state = excluded.state
 WHERE s.originator_version < excluded.originator_version
 """
+
+_EVENT_COLUMNS = ("originator_id", "originator_version", "topic", "state", "lane", "sequence")
 
 SNAPSHOT_BYTES_MIN = 32_768
 """A snapshot is worth its row after this many bytes of facts (about 150), or after twice the size of the last one:
@@ -105,16 +108,21 @@ class Store:
 async def append(
     connection: Any, facts: Sequence[Recorded], encoded: Sequence[tuple[str, bytes]], lanes: Sequence[int | None]
 ) -> None:
-    """Append facts in order, with one statement, under the store's lock. ConcurrencyError: another writer was first."""
+    """Append facts in order, with two statements, under the store's lock. ConcurrencyError: another writer was first.
+
+    COPY costs the server and us half of what an INSERT from arrays does.
+    """
+    counts = Counter(lane for lane in lanes if lane is not None)
+    # The lock is taken by this first statement, and held until the commit.
+    heads = dict(await connection.fetch("SELECT * FROM take_sequences($1, $2)", list(counts), list(counts.values())))
+    records = []
+    for fact, (topic, state), lane in zip(facts, encoded, lanes, strict=True):
+        sequence = None
+        if lane is not None:
+            sequence = heads[lane] = heads[lane] + 1
+        records.append((fact.originator_id, fact.originator_version, topic, state, lane, sequence))
     try:
-        await connection.execute(
-            "SELECT append_events($1, $2, $3, $4, $5)",
-            [fact.originator_id for fact in facts],
-            [fact.originator_version for fact in facts],
-            [topic for topic, _ in encoded],
-            [state for _, state in encoded],
-            lanes,
-        )
+        await connection.copy_records_to_table("events", columns=_EVENT_COLUMNS, records=records)
     except asyncpg.UniqueViolationError as error:
         raise ConcurrencyError(f"another writer was first: {error.detail}") from error
 

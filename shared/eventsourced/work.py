@@ -25,7 +25,7 @@ class Work:
     """What one message or request asks for, and after deciding what became of it.
 
     `stream`: works of one speaker's stream wait behind a parked one; "" when nothing waits. `poison`: the error
-    with which reading or the policy already failed. `letter` makes the origin to keep if it fails (None: tell the caller).
+    with which reading or the policy already failed. `letter` makes what is kept if it fails (None: tell the caller).
     `rows`: read rows that follow from the message itself. `after`: state and version of the first command's stream.
     """
 

@@ -77,26 +77,14 @@ CREATE INDEX dead_letters_open ON dead_letters (stream, id) WHERE status IN ('pa
 -- sequences have no gaps, and no two transactions wait for each other's rows.
 CREATE FUNCTION lock_store() RETURNS void LANGUAGE sql AS $$ SELECT pg_advisory_xact_lock(7_201_926) $$;
 
--- Appends facts in the given order; a lane is NULL for private facts. Raises unique_violation when another writer
--- was first in a stream.
-CREATE FUNCTION append_events(ids text[], versions bigint[], topics text[], states bytea[], in_lanes smallint[])
-RETURNS void LANGUAGE plpgsql AS $$
+-- Takes the next sequences of lanes, and the store's lock: (lane, count) → (lane, head before).
+CREATE FUNCTION take_sequences(in_lanes smallint[], counts bigint[])
+RETURNS TABLE (taken_lane smallint, before bigint) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM lock_store();
-    WITH given AS (
-        SELECT * FROM unnest(ids, versions, topics, states, in_lanes) WITH ORDINALITY
-            AS u (id, version, topic, state, lane, nr)
-    ), counted AS (
-        SELECT g.*, CASE WHEN g.lane IS NOT NULL THEN row_number() OVER (PARTITION BY g.lane ORDER BY g.nr) END AS rank
-        FROM given g
-    ), taken AS (
+    RETURN QUERY
         UPDATE lanes SET head = head + n.count
-        FROM (SELECT lane, count(*) AS count FROM given WHERE lane IS NOT NULL GROUP BY lane) n
+        FROM unnest(in_lanes, counts) AS n (lane, count)
         WHERE lanes.lane = n.lane
-        RETURNING lanes.lane, lanes.head - n.count AS base
-    )
-    INSERT INTO events (originator_id, originator_version, topic, state, lane, sequence)
-    SELECT c.id, c.version, c.topic, c.state, c.lane, t.base + c.rank
-    FROM counted c LEFT JOIN taken t ON t.lane = c.lane
-    ORDER BY c.nr;
+        RETURNING lanes.lane, lanes.head - n.count;
 END $$;

@@ -1,0 +1,71 @@
+# The commands of a developer's day. They need python3 (3.11 or newer) and make; all else goes into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(PYTHON) requirements/install.py
+
+# Options for the commands below, as in: make demo DEMO="--orders 500", make test PYTEST="-k credit"
+DEMO ?=
+UP ?=
+BENCH ?=
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run-environment dev-environment demo up down bench test check format lint types imports pure lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run-environment:
+	@$(INSTALL) run
+
+dev-environment: run-environment
+	@$(INSTALL) dev
+
+demo: run-environment ## Real orders go to cash through six services, and are proven
+	@$(BIN)/o2c demo $(DEMO)
+
+up: run-environment ## The embedded stack and all services, until Ctrl-C
+	@$(BIN)/o2c up $(UP)
+
+down: run-environment ## Take down what `o2c up --detach` brought up
+	@$(BIN)/o2c down
+
+bench: run-environment ## Orders per second, events per second, latency
+	@$(BIN)/o2c bench $(BENCH)
+
+test: dev-environment ## All tests: pure, connected and end to end
+	@$(BIN)/python -m pytest $(PYTEST)
+
+check: lint types imports pure ## Format, lint, strict types, who imports whom, pure tests: seconds
+
+lint: dev-environment
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: dev-environment
+	@$(BIN)/mypy
+
+imports: dev-environment
+	@$(BIN)/lint-imports
+
+pure: dev-environment
+	@$(BIN)/python -m pytest -q -m "not connected and not e2e"
+
+format: dev-environment ## Format the code and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# The lock files hold hashes for every platform, and no address of a package index.
+UV_COMPILE = uv pip compile pyproject.toml requirements/build.in --extra embedded --python-version 3.11 --universal \
+	--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+
+lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv on the path"; exit 1; }
+	$(UV_COMPILE) -o requirements/run.lock
+	$(UV_COMPILE) --extra dev -c requirements/run.lock -o requirements/dev.lock
+
+clean: ## Take the stack down; remove .venv, .o2c and all caches
+	@if [ -x $(BIN)/o2c ]; then $(BIN)/o2c down || true; fi
+	rm -rf .venv .o2c .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

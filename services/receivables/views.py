@@ -1,0 +1,188 @@
+"""The shapes of the HTTP bodies of receivables: what callers send and what they are shown."""
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+
+
+def _written_day(value: object) -> object:
+    # Without this a number would be taken for seconds since 1970.
+    if isinstance(value, date) or (isinstance(value, str) and len(value) == 10 and value[4] == value[7] == "-"):
+        return value
+    raise ValueError("must be a day such as 2026-03-31")
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
+"""A day, written as YYYY-MM-DD and in no other way."""
+
+
+class Body(BaseModel):
+    """What a caller sends: unknown fields are mistakes and are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PaymentBody(Body):
+    """Money that came in, with the same fields as the message on `o2c.inbound.payments`."""
+
+    payment_id: str = Field(description="The bank's or provider's id; a repeat changes nothing", examples=["PAY-7781"])
+    customer_id: str = Field(examples=["C-42"])
+    amount_minor: StrictInt = Field(description="Minor units of `currency`, at least 1", examples=[12050])
+    currency: str = Field(description="ISO 4217", examples=["EUR"])
+    value_on: Day = Field(description="The bank's value day")
+    method: str = Field("transfer", examples=["transfer", "card"])
+    reference: str = Field("", description="What the payer wrote; invoice numbers in it are paid first")
+    order_id: str = Field("", description="Which order a prepayment is for")
+
+
+class ApplyBody(Body):
+    """Which unapplied money shall pay which open invoice, and who says so."""
+
+    source_id: str = Field(description="The payment or credit note whose money is used")
+    invoice_id: str
+    amount_minor: StrictInt = Field(description="At most what is unapplied and what is due", ge=1)
+    by: str = Field(description="The person who decides")
+
+
+class UnapplyBody(Body):
+    """Which application shall be taken back, in full or in part, and who says so."""
+
+    source_id: str = Field(description="The payment or credit note whose money pays the invoice")
+    invoice_id: str
+    amount_minor: StrictInt = Field(description="At most what is applied", ge=1)
+    by: str = Field(description="The person who decides")
+
+
+class WriteOffBody(Body):
+    """Why what is open shall not be collected, and who says so."""
+
+    by: str = Field(description="The person who decides")
+    reason: str
+
+
+class PaymentRegisteredView(BaseModel):
+    """A payment as registered."""
+
+    payment_id: str
+    customer_id: str
+    amount_minor: int
+    currency: str
+    value_on: date
+    method: str
+    reference: str
+    order_id: str
+
+
+class ApplicationView(BaseModel):
+    """What a payment pays of one invoice."""
+
+    invoice_id: str
+    number: str
+    amount_minor: int
+    applied_on: date
+
+
+class PaymentView(PaymentRegisteredView):
+    """A payment, what is left of it, and what it pays."""
+
+    unapplied_minor: int
+    applications: list[ApplicationView]
+
+
+class OpenItemView(BaseModel):
+    """An invoice and what is due on it. `status`: `open`, `partly_paid` or `closed`."""
+
+    invoice_id: str
+    number: str
+    order_id: str
+    customer_id: str
+    currency: str
+    issued_on: date
+    due_on: date
+    total_minor: int
+    open_minor: int
+    status: str
+
+
+class UnappliedView(BaseModel):
+    """Money of a customer that pays nothing yet. `kind`: `payment` or `credit_note`."""
+
+    source_id: str
+    kind: str
+    customer_id: str
+    currency: str
+    rest_minor: int
+    since_on: date
+    reference: str
+    order_id: str
+
+
+class BalanceView(BaseModel):
+    """What a customer owes and is owed in one currency."""
+
+    currency: str
+    open_minor: int
+    unapplied_minor: int
+
+
+class AccountView(BaseModel):
+    """A customer's account; `more`: there are further items on /open-items or /unapplied."""
+
+    customer_id: str
+    balances: list[BalanceView]
+    open_items: list[OpenItemView]
+    unapplied: list[UnappliedView]
+    more: bool
+
+
+class JournalLineView(BaseModel):
+    """One side of a journal entry."""
+
+    entry_id: str
+    line_no: int
+    posted_on: date
+    account: str
+    debit_minor: int
+    credit_minor: int
+    currency: str
+    customer_id: str
+    document: str
+    order_id: str
+
+
+class AccountBalanceView(BaseModel):
+    """An account of the general ledger in one currency; `balance_minor` = debits − credits."""
+
+    currency: str
+    account: str
+    name: str
+    debit_minor: int
+    credit_minor: int
+    balance_minor: int
+
+
+class TrialBalanceView(BaseModel):
+    """All accounts up to and including the day; the balances of each currency sum to 0."""
+
+    on: date
+    accounts: list[AccountBalanceView]
+
+
+class AgingRowView(BaseModel):
+    """What was open in one currency, by days past due."""
+
+    currency: str
+    total_minor: int
+    current_minor: int
+    due_1_30_minor: int
+    due_31_60_minor: int
+    due_61_90_minor: int
+    due_over_90_minor: int
+
+
+class AgingView(BaseModel):
+    """Aging as of the end of a day; the total of a currency is its trade receivables of that day."""
+
+    on: date
+    currencies: list[AgingRowView]

@@ -1,0 +1,95 @@
+"""Fixtures of the connected tests: one PostgreSQL and one broker per run, real ones, and databases of one's own."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.brokers import (
+    Choice,
+    NoKafkaError,
+    choose_broker,
+    choose_postgres,
+    empty_broker,
+    running_broker,
+    running_postgres,
+)
+from tests.support.databases import create_database, drop_database
+from tests.support.homes import temporary_home
+
+_CHOICE = pytest.StashKey[Choice]()
+
+CreateDatabase = Callable[..., Awaitable[str]]
+FreshBroker = Callable[[], Awaitable[str]]
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
+    """Say which broker it will be, once it is known that one is needed; end the run if it is not the one required."""
+    if not any(item.get_closest_marker("connected") or item.get_closest_marker("e2e") for item in items):
+        return None
+    return _choice(config).sentence
+
+
+def _choice(config: pytest.Config) -> Choice:
+    if _CHOICE not in config.stash:
+        try:
+            config.stash[_CHOICE] = choose_broker(os.environ)
+        except NoKafkaError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+    return config.stash[_CHOICE]
+
+
+@pytest.fixture(scope="session")
+def broker_choice(request: pytest.FixtureRequest) -> Choice:
+    """Which broker this run uses; `kind` is given, docker, kafka or embedded."""
+    return _choice(request.config)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def broker(broker_choice: Choice) -> AsyncIterator[str]:
+    """Bootstrap servers of the run's broker. Tests share it: see `fresh_broker`."""
+    with temporary_home() as home:
+        async with running_broker(broker_choice, home) as servers:
+            yield servers
+
+
+@pytest_asyncio.fixture(scope="session")
+async def postgres() -> AsyncIterator[str]:
+    """Address of the run's PostgreSQL server, without a database. Tests share it: see `fresh_database`."""
+    with temporary_home() as home:
+        async with running_postgres(choose_postgres(os.environ), home) as url:
+            yield url
+
+
+@pytest_asyncio.fixture
+async def fresh_database(postgres: str) -> AsyncIterator[CreateDatabase]:
+    """`await fresh_database(name, template=None)`: the address of a new database, dropped after the test."""
+    created: list[str] = []
+
+    async def create(name: str, template: str | None = None) -> str:
+        created.append(await create_database(postgres, name, template))
+        return created[-1]
+
+    yield create
+    for address in created:
+        await drop_database(address)
+
+
+@pytest.fixture
+def fresh_broker(broker: str) -> FreshBroker:
+    """`await fresh_broker()`: the run's broker, emptied of all topics and of what groups have committed."""
+
+    async def empty() -> str:
+        await empty_broker(broker)
+        return broker
+
+    return empty
+
+
+@pytest.fixture
+def stack_home() -> Iterator[Path]:
+    """A home for a stack of the test's own."""
+    with temporary_home() as home:
+        yield home
