@@ -62,7 +62,9 @@ def _unknown(services: Services, catalogue: Mapping[str, Contract]) -> Iterator[
     for service in services.values():
         for message in sorted({*service.hears} - declared, key=lambda cls: cls.__name__):
             yield f"{service.name} hears {message.__name__}, which is not in the catalogue"
-        for message in sorted({says.message for says in service.says.values()} - declared, key=lambda cls: cls.__name__):
+        for message in sorted(
+            {says.message for says in service.says.values()} - declared, key=lambda cls: cls.__name__
+        ):
             yield f"{service.name} says {message.__name__}, which is not in the catalogue"
 
 
