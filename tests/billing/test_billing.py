@@ -193,6 +193,14 @@ class TestCrediting:
             credit(2, self.second, (1, 1), taxes=(TaxLine(1000, 3333, 333),)),
         )
 
+    def test_the_oldest_invoice_is_first_whichever_line_came_back_first(self) -> None:
+        one = invoice(1, (2, 2), taxes=(TaxLine(2000, 1000, 200),), final=False, number="INV-2026-000001")
+        two = invoice(2, (1, 3), taxes=(TaxLine(1000, 9999, 1000),), final=True, number="INV-2026-000002")
+        order.given(opened(), one, two).when(returned((1, 3), (2, 2))).then(
+            credit(1, one, (2, 2), taxes=(TaxLine(2000, 1000, 200),)),
+            credit(2, two, (1, 3), taxes=(TaxLine(1000, 9999, 1000),)),
+        )
+
     def test_everything_of_an_invoice_in_parts_credits_exactly_its_tax(self) -> None:
         one = credit(1, self.second, (1, 1), taxes=(TaxLine(1000, 3333, 333),))
         two = credit(2, self.second, (1, 1), taxes=(TaxLine(1000, 3333, 334),), return_id="RT-2")
