@@ -236,7 +236,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(STEPS, st.booleans())
 def test_stocks_and_orders_always_agree(steps: list[tuple[str, str, Any]], ship_complete: bool) -> None:
     house = warehouse()
