@@ -10,7 +10,7 @@ import pytest
 from services.credit import app
 from services.credit.domain import credit_commands as c
 from services.credit.domain import credit_facts as f
-from services.credit.domain.credit_account import credit_account
+from services.credit.domain.credit_account import _DECIDE, credit_account
 from services.credit.policies import CreditPolicy, hears
 from services.credit.projections import CREDIT_ACCOUNTS, CREDIT_REVIEWS, PROJECTIONS, account_row
 from services.credit.publishing import SAYS
@@ -61,6 +61,7 @@ def test_every_message_that_is_heard_is_tested_here_and_said_by_somebody() -> No
 
 def test_facts_are_declared_and_everything_credit_may_say_is_said() -> None:
     assert set(get_args(f.CreditFact)) == set(credit_account.facts)
+    assert set(get_args(c.CreditCommand)) == set(_DECIDE)
     said = {says.message for says in SAYS.values()}
     assert said == {k.message for k in catalogue.contracts().values() if k.speaker == "credit"}
 

@@ -11,8 +11,14 @@ from services.order import app
 from services.order.domain import customer as customers
 from services.order.domain import order_facts as f
 from services.order.domain import product as products
-from services.order.domain.order import order
-from services.order.domain.order_commands import ConfirmOrder, FinishCancellation, HoldOrder, RefuseCancellation
+from services.order.domain.order import _DECIDE, _KNOWN, order
+from services.order.domain.order_commands import (
+    ConfirmOrder,
+    FinishCancellation,
+    HoldOrder,
+    OrderCommand,
+    RefuseCancellation,
+)
 from services.order.policies import HEARS
 from services.order.projections import CUSTOMERS, ORDERS, PRODUCTS, customer_row, order_row, product_row
 from services.order.publishing import SAYS
@@ -168,7 +174,10 @@ def test_an_invalid_customer_is_refused_with_every_reason_at_once() -> None:
 
 
 def test_facts_are_declared_and_everything_orders_may_say_is_said() -> None:
-    assert set(get_args(f.OrderFact)) == set(order.facts)
+    noted = set(get_args(f.Noted))
+    assert noted | (set(get_args(f.OrderFact)) - {f.Noted}) == set(order.facts)
+    assert set(get_args(OrderCommand)) == set(_DECIDE)
+    assert noted == set(_KNOWN)
     assert set(get_args(customers.CustomerFact)) == set(customers.customer.facts)
     assert set(get_args(products.ProductFact)) == set(products.product.facts)
     said = {says.message for says in SAYS.values()}
