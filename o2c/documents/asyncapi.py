@@ -145,7 +145,11 @@ def _dead_letter() -> Part:
 
 
 def _header_schemas() -> dict[str, Part]:
-    return {"InboundHeaders": _inbound_headers(), "SpokenHeaders": _spoken_headers(), "LetterHeaders": _letter_headers()}
+    return {
+        "InboundHeaders": _inbound_headers(),
+        "SpokenHeaders": _spoken_headers(),
+        "LetterHeaders": _letter_headers(),
+    }
 
 
 def _inbound_headers() -> Part:
