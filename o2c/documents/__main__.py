@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from o2c.documents.written import out_of_date, write
+from o2c.documents.written import documents, out_of_date, write
 
 
 def main() -> int:
@@ -13,7 +13,7 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a document is out of date")
     check = parser.parse_args().check
-    touched = out_of_date() if check else write()
+    touched = out_of_date(documents()) if check else write(documents())
     for path in touched:
         print(f"{path} is out of date" if check else f"wrote {path}")
     return 1 if check and touched else 0

@@ -111,9 +111,10 @@ def flow_page(services: Services) -> str:
         [
             "# Who says what, and who hears it",
             "",
-            "Made from the services' `SAYS` and `HEARS` by `python -m o2c.documents`; a test fails when it is out of date.",
-            f"`{LISTENS_TO_ALL}` hears every message that a service says and is left out of the table. Messages from",
-            "outside are in the last tables; HTTP requests have the same shapes. The whole of each message is in [schemas](schemas/).",
+            "Made from the services' `SAYS` and `HEARS` by `python -m o2c.documents`; a test fails when it is out of",
+            f"date. `{LISTENS_TO_ALL}` hears every message that a service says and is left out of the tables. Messages",
+            "from outside come last; HTTP requests have the same shapes. Each message is explained in full in its",
+            "[schema](schemas/).",
             "",
             "```mermaid",
             *_picture(services),

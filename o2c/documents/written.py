@@ -16,14 +16,14 @@ from shared.contracts.schemas import schema_of
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = Path("tests/contracts/golden")
+SAMPLES = ROOT / "tests" / "contracts" / "golden"
 
 Files = dict[Path, str]
 
 
-def documents(root: Path = ROOT) -> Files:
-    """Every generated file under `root` (by its path there) and what it should hold."""
-    samples = _samples(root)
+def documents() -> Files:
+    """Every generated file, by its path in the repository, and what it should hold."""
+    samples = _samples()
     if missing := missing_services():
         raise LookupError(f"these services are not there: {', '.join(missing)}")
     # Defaults, whatever the environment says: the documents must not depend on who makes them.
@@ -57,18 +57,16 @@ def openapi_documents(services: Services, settings: Settings) -> Files:
     return {Path("docs/openapi", f"{name}.json"): _json(openapi(each, settings)) for name, each in services.items()}
 
 
-def out_of_date(root: Path = ROOT) -> list[str]:
+def out_of_date(wanted: Files, root: Path = ROOT) -> list[str]:
     """Generated files that are missing, hold something else, or should not be there."""
-    wanted = documents(root)
     stale = [path for path, text in wanted.items() if _text(root / path) != text]
-    return sorted(str(path) for path in (*stale, *_left_over(root, wanted)))
+    return sorted(str(path) for path in (*stale, *_left_over(wanted, root)))
 
 
-def write(root: Path = ROOT) -> list[str]:
+def write(wanted: Files, root: Path = ROOT) -> list[str]:
     """Bring all generated files up to date; which were touched."""
-    wanted = documents(root)
-    stale = out_of_date(root)
-    for path in _left_over(root, wanted):
+    stale = out_of_date(wanted, root)
+    for path in _left_over(wanted, root):
         (root / path).unlink()
     for path, text in wanted.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -76,15 +74,15 @@ def write(root: Path = ROOT) -> list[str]:
     return stale
 
 
-def _left_over(root: Path, wanted: Files) -> list[Path]:
+def _left_over(wanted: Files, root: Path) -> list[Path]:
     """Files in the folders that hold generated files alone, which nobody generates any more."""
     found = [path.relative_to(root) for folder in ("schemas", "openapi") for path in (root / "docs" / folder).glob("*")]
     return [path for path in found if path not in wanted]
 
 
-def _samples(root: Path) -> dict[str, Any]:
+def _samples() -> dict[str, Any]:
     """The golden samples: what was kept for ever is also the best example."""
-    return {path.stem: msgspec.json.decode(path.read_bytes()) for path in (root / SAMPLES).glob("*.json")}
+    return {path.stem: msgspec.json.decode(path.read_bytes()) for path in SAMPLES.glob("*.json")}
 
 
 def _text(path: Path) -> str | None:

@@ -147,8 +147,7 @@ def test_we_read_what_the_sdk_writes(name: str, written: Any) -> None:
     assert decoders.decode(item) == msgspec.json.decode(SAMPLES[name], type=contract.message)
 
 
-def test_a_structured_event_of_ours_would_be_one_for_the_sdk_too() -> None:
-    """The examples in docs/publishing.md are written by hand; this one is the same."""
+def test_an_event_written_by_hand_is_the_same_to_the_sdk_and_to_us() -> None:
     body = SAMPLES["o2c.inbound.Payment.v1"]
     envelope = b'{"specversion":"1.0","id":"p-1","source":"/bank","type":"o2c.inbound.Payment.v1","data":%s}' % body
     message = KafkaMessage({"content-type": b"application/cloudevents+json"}, None, envelope)
