@@ -134,6 +134,7 @@ def test_every_order_is_answered_and_nothing_that_fits_is_left_waiting(commands:
         lambda total: st.tuples(st.just(total), st.lists(st.integers(0, total), max_size=5).map(sorted))
     )
 )
+@settings(deadline=None)
 def test_exposure_does_not_change_at_the_instant_of_invoicing(parts: tuple[int, list[int]]) -> None:
     """Rule 10, for every way to split an order into invoices that sum to it."""
     total, cuts = parts
