@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncpg
 
+from o2c.stack import SERVICES
+
 CONNECT_SECONDS_MAX = 5.0
 STATEMENT_SECONDS_MAX = 600.0
-
-SERVICES = ("order", "credit", "fulfillment", "billing", "receivables", "analytics")
 
 
 class Stores:
