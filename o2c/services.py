@@ -37,11 +37,26 @@ class Services:
     async def get(self, service: str, path: str, **params: Any) -> Any:
         """The JSON that a path of a service answers."""
         given = {name: value for name, value in params.items() if value is not None}
-        return await self._ask(service, "GET", path, params=given)
+        return _json(service, await self._response(service, "GET", path, params=given))
 
-    async def post(self, service: str, path: str, *, seconds_max: float = ANSWER_SECONDS_MAX) -> Any:
-        """Ask a service to do something; the JSON it answers."""
-        return await self._ask(service, "POST", path, timeout=seconds_max)
+    async def post(
+        self,
+        service: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        seen: str | None = None,
+        seconds_max: float = ANSWER_SECONDS_MAX,
+    ) -> Any:
+        """Ask a service to do something; the JSON it answers. `seen`: the ETag that this is decided on (If-Match)."""
+        headers = {} if seen is None else {"If-Match": seen}
+        response = await self._response(service, "POST", path, json=body, headers=headers, timeout=seconds_max)
+        return _json(service, response)
+
+    async def etag(self, service: str, path: str) -> str:
+        """The ETag of what is there, to be handed to `post` as `seen`."""
+        response = await self._response(service, "GET", path)
+        return str(response.headers.get("ETag", ""))
 
     async def statuses(self) -> dict[str, dict[str, Any]]:
         """`GET /status` of every service at once; `{"unreachable": reason}` for one that does not answer."""
@@ -55,7 +70,7 @@ class Services:
             return {"service": service, "unreachable": error.message}
         return answer
 
-    async def _ask(self, service: str, method: str, path: str, **options: Any) -> Any:
+    async def _response(self, service: str, method: str, path: str, **options: Any) -> httpx.Response:
         url = self._urls.get(service)
         if url is None:
             raise NotFoundError(f"there is no service {service!r}; there are {', '.join(self._urls)}")
@@ -65,10 +80,14 @@ class Services:
             raise UnavailableError(f"{service} does not answer at {url}: {type(error).__name__} {error}") from error
         if response.is_error:
             raise _problem(service, response)
-        try:
-            return response.json()
-        except ValueError as error:
-            raise UnavailableError(f"{url}{path} answers something that is not JSON: is it {service}?") from error
+        return response
+
+
+def _json(service: str, response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise UnavailableError(f"{response.url} answers something that is not JSON: is it {service}?") from error
 
 
 def _problem(service: str, response: httpx.Response) -> Exception:

@@ -18,12 +18,12 @@ from o2c.commands.output import AsJson, Exit, err, explained, fail, out, print_j
 from o2c.commands.stack import BrokerChoice, WithBroker
 from o2c.commands.stacking import addresses_of, fresh_stack, pids_of, report_to
 from o2c.environment import settings
-from o2c.figures import cpu_of_all, peak_mb_of_all, percentile
+from o2c.figures import cpu_of_all, peak_mb_of_all, percentile, usage_of
 from o2c.outside.plan import ALL_IN_FULL
 from o2c.outside.world import Course, World
-from o2c.services import Services
 from o2c.settling import settled
-from o2c.stack import StackOptions, default_home
+from o2c.stack import SERVICES, StackOptions, default_home
+from o2c.verify.stores import open_stores
 from shared.errors import UnavailableError
 from shared.values import Value
 
@@ -64,7 +64,7 @@ class BenchRun(Value, frozen=True, gc=False):
 
 def bench(
     orders: Annotated[int, typer.Option(min=1, help="How many orders of four lines.")] = 3_000,
-    in_flight: Annotated[int, typer.Option(min=1, help="Orders on their way at once, at most.")] = 1_000,
+    in_flight: Annotated[int, typer.Option(min=1, help="Orders on their way at once, at most.")] = 500,
     rate: Annotated[float, typer.Option(min=0, help="Orders per second; 0: as fast as --in-flight allows.")] = 0.0,
     report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the figures there.")] = None,
     broker: WithBroker = BrokerChoice.EMBEDDED,
@@ -96,9 +96,9 @@ async def _bench(options: StackOptions, orders: int, course: Course) -> BenchRun
         err.print("bare chain, first half")
         # Before and after, since the machine's pace changes from minute to minute.
         chain_seconds = await chain.run("before", messages, seed=1)
-        pids = {**pids_of(state), "driver": os.getpid()}
+        pids = pids_of(state)
         cpu, events, seconds, missing = await _cycle(world, where, pids)
-        memory = peak_mb_of_all({name: pid for name, pid in pids.items() if name != "driver"})
+        memory = peak_mb_of_all(pids)
         err.print("bare chain, second half")
         chain_seconds += await chain.run("after", messages, seed=2)
     progress = world.progress
@@ -122,7 +122,7 @@ async def _cycle(world: World, where: Addresses, pids: Mapping[str, int]) -> tup
     async def prepared() -> None:
         if not await settled(where.http_urls, seconds_max=SETTLE_SECONDS_MAX):
             raise UnavailableError("the services do not come to rest before the run; see their logs")
-        before.append((cpu_of_all(pids), await _events(where)))
+        before.append((_cpu(pids), await _events(where)))
 
     total = len(world.orders)
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -138,13 +138,19 @@ async def _cycle(world: World, where: Addresses, pids: Mapping[str, int]) -> tup
     # What follows from the last payments still belongs to the orders.
     await settled(where.http_urls, seconds_max=SETTLE_SECONDS_MAX)
     (cpu_before, events_before) = before[0]
-    cpu = {name: used - cpu_before[name] for name, used in cpu_of_all(pids).items()}
+    cpu = {name: used - cpu_before[name] for name, used in _cpu(pids).items()}
     return cpu, await _events(where) - events_before, seconds, "" if done else world.progress.missing()
 
 
+def _cpu(pids: Mapping[str, int]) -> dict[str, float]:
+    # The stack's processes are our children: they are counted one by one, and not again with us.
+    return {**cpu_of_all(pids), "driver": usage_of(os.getpid()).cpu_seconds}
+
+
 async def _events(where: Addresses) -> int:
-    async with Services(where.http_urls) as services:
-        return sum(int(status.get("events", 0)) for status in (await services.statuses()).values())
+    """Events in all stores, counted: numbers that were taken by rolled back work are no events."""
+    async with open_stores(where.database_of) as stores:
+        return sum([(await stores.rows(service, "SELECT count(*) FROM events"))[0][0] for service in SERVICES])
 
 
 def _show(done: BenchRun) -> None:

@@ -19,8 +19,10 @@ from o2c.commands.stack import BrokerChoice, WithBroker, show
 from o2c.commands.stacking import addresses_of, fresh_stack, report_to
 from o2c.data import demo_orders
 from o2c.importing import ImportReport, open_text, read_orders
+from o2c.outside.clerk import Clerk
 from o2c.outside.plan import DEMO_SHARES
 from o2c.outside.world import Course, World
+from o2c.services import Services
 from o2c.stack import StackOptions, StackState, default_home
 from o2c.verify import Verdict, trial_balance
 from shared.contracts.inbound import Customer, Order
@@ -118,7 +120,9 @@ async def _demo(
     world = World(customers, orders, Course(SEED, DEMO_SHARES, LATE_BP, IN_FLIGHT_MAX))
     async with fresh_stack(options, keep=keep) as state:
         where = addresses_of(state)
-        finished = await _play(world, where, seconds_max)
+        async with Services(where.http_urls) as services:
+            world.clerk = Clerk(services)
+            finished = await _play(world, where, seconds_max)
         # Without the end of the orders there is nothing to wait for: what is stuck stays so.
         verdict = await verifying.checked(where, VERIFY_SECONDS_MAX if finished else 0)
         balance = await trial_balance(where.database_of)

@@ -9,7 +9,10 @@ from shared.money import BASIS_POINTS
 
 
 class Kind(StrEnum):
-    """A way of paying. All but `SHORT` end with the order paid and completed."""
+    """A way of paying. All but `SHORT` end with the order paid and completed.
+
+    `WRONG_REFERENCE` needs a person: money that names something else is never guessed to be for an invoice.
+    """
 
     FULL = "full"
     TWO_PARTS = "two_parts"

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from o2c.outside.bank import Bank
+from o2c.outside.clerk import Clerk
 from o2c.outside.envelope import envelope
-from o2c.outside.heard import TOPICS, Invoice, Placed, Reserved, Said, Short, read
+from o2c.outside.heard import TOPICS, Invoice, Placed, Received, Reserved, Said, Short, read
 from o2c.outside.kafka import Listener, Publisher
 from o2c.outside.plan import Kind, kind_of
 from o2c.outside.progress import Progress
@@ -18,7 +19,6 @@ from o2c.outside.supply import Supply
 from o2c.outside.warehouse import Warehouse
 from shared.contracts.inbound import Customer, Order, Payment
 from shared.contracts.messages import Message
-from shared.values import evolved
 
 CHUNK = 500
 """Orders that are sent at once."""
@@ -44,18 +44,22 @@ async def _nothing_to_prepare() -> None:
 
 
 class World:
-    """Customers, their orders, and everybody who answers. One object is one run."""
+    """Customers, their orders, and everybody who answers. One object is one run.
+
+    `clerk`: who sends payments with a wrong reference to their invoices; without one they wait for ever.
+    """
 
     def __init__(self, customers: Sequence[Customer], orders: Iterable[Order], course: Course) -> None:
         self._course = course
-        orders = tuple(orders)
-        self.plans = {o.order_id: _kind(o, course) for o in orders}
-        self.orders = tuple(evolved(o, prepaid=self.plans[o.order_id] is Kind.PREPAID) for o in orders)
+        self.orders = tuple(orders)
+        self.plans = {o.order_id: _kind(o, course) for o in self.orders}
         self.customers = tuple(customers)
         self.progress = Progress(self.plans)
         self._bank = Bank(self.plans)
         self._warehouse = Warehouse(self.orders)
         self._supply = Supply(self.orders, seed=course.seed, late_bp=course.late_bp)
+        self._misdirected: dict[str, tuple[Invoice, Payment]] = {}
+        self.clerk: Clerk | None = None
         self.published = 0
         self.started = 0.0
 
@@ -92,19 +96,22 @@ class World:
         self.started = time.monotonic()
         deadline = self.started + seconds_max
         feeding = asyncio.create_task(self._feed(publisher))
+        tasks = [feeding] if self.clerk is None else [feeding, asyncio.create_task(self.clerk.work())]
         try:
             while time.monotonic() < deadline:
                 said = read(await listener.poll())
                 await self._say(publisher, [answer for s in said for answer in self.hear(s)])
                 watch()
-                if feeding.done():
-                    feeding.result()
-                    if self.progress.done:
-                        return True
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                if feeding.done() and self.progress.done:
+                    return True
             return False
         finally:
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _feed(self, publisher: Publisher) -> None:
         """The orders, as many as may be on their way and no faster than the course says."""
@@ -130,13 +137,31 @@ class World:
             case Placed() as order:
                 return self._paying(self._bank.placed(order))
             case Invoice() as invoice:
-                return self._paying(self._bank.invoiced(invoice))
+                return self._paying_for(invoice)
+            case Received(payment_id=payment_id):
+                self._direct(payment_id)
+                return ()
             case Reserved():
                 return self._warehouse.reserved(said)
             case Short() as short:
                 return self._supply.backordered(short)
             case _:
                 return ()
+
+    def _paying_for(self, invoice: Invoice) -> Sequence[Payment]:
+        payments = self._paying(self._bank.invoiced(invoice))
+        for payment in payments:
+            if payment.reference != invoice.number:
+                self._misdirected[payment.payment_id] = (invoice, payment)
+                if payment.payment_id in self.progress.payments:
+                    self._direct(payment.payment_id)
+        return payments
+
+    def _direct(self, payment_id: str) -> None:
+        """Money that names no invoice was received: the clerk knows which one is meant."""
+        found = self._misdirected.pop(payment_id, None)
+        if found is not None and self.clerk is not None:
+            self.clerk.take(*found)
 
     def _paying(self, payments: Sequence[Payment]) -> Sequence[Payment]:
         self.progress.sent(payments)

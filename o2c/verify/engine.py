@@ -1,6 +1,7 @@
 """What must hold in every store, whatever its service does: no gaps, nothing lost between services, nothing stuck."""
 
-from o2c.verify.stores import SERVICES, Stores
+from o2c.stack import SERVICES
+from o2c.verify.stores import Stores
 from o2c.verify.verdict import Finding, same, together
 
 

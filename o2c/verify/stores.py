@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncpg
 
+from o2c.stack import SERVICES
+
 CONNECT_SECONDS_MAX = 5.0
 STATEMENT_SECONDS_MAX = 600.0
-
-SERVICES = ("order", "credit", "fulfillment", "billing", "receivables", "analytics")
 
 
 class Stores:
@@ -18,6 +18,7 @@ class Stores:
 
     def __init__(self, connections: Mapping[str, Any]) -> None:
         self._connections = connections
+        self._tables: dict[tuple[str, str], dict[Any, Any]] = {}
 
     async def rows(self, service: str, sql: str) -> list[Any]:
         """The rows of a query on a service's store."""
@@ -25,9 +26,16 @@ class Stores:
         return found
 
     async def table(self, service: str, sql: str) -> dict[Any, Any]:
-        """Rows as a mapping: the last column is the value, those before it are the key. Later rows win."""
-        rows = await self.rows(service, sql)
-        return {(row[0] if len(row) == 2 else tuple(row)[:-1]): row[-1] for row in rows}
+        """Rows as a mapping: the last column is the value, those before it are the key. Later rows win.
+
+        A query that several checks ask is run once: within one snapshot its answer cannot change.
+        """
+        known = self._tables.get((service, sql))
+        if known is None:
+            rows = await self.rows(service, sql)
+            known = {(row[0] if len(row) == 2 else tuple(row)[:-1]): row[-1] for row in rows}
+            self._tables[service, sql] = known
+        return known
 
 
 @asynccontextmanager
@@ -54,5 +62,6 @@ def facts(*names: str) -> str:
     listed = ", ".join(f"'{name}'" for name in names)
     return (
         "(SELECT originator_id AS stream, originator_id || '@' || originator_version AS id, topic, "
-        f"convert_from(state, 'UTF8')::jsonb -> 'd' AS d FROM events WHERE topic IN ({listed}))"
+        # OFFSET 0 keeps the planner from parsing the content once for every field that is read from it.
+        f"convert_from(state, 'UTF8')::jsonb -> 'd' AS d FROM events WHERE topic IN ({listed}) OFFSET 0)"
     )

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o2c.outside.bank import Bank
+from o2c.outside.clerk import Clerk
 from o2c.outside.envelope import envelope
 from o2c.outside.heard import NARROW, Invoice, Placed, Reserved, Said, Short, read
 from o2c.outside.kafka import Publisher
@@ -24,6 +25,7 @@ from shared.contracts import orders, receivables
 from shared.contracts.fulfillment import LineQuantity
 from shared.contracts.inbound import Customer, Order, Payment, Receipt, RequestedLine, Shipment, ShippedLine
 from shared.contracts.messages import contract_of
+from shared.errors import ConflictError, NotFoundError
 from shared.eventsourced.publishing import LANES, lane_of
 
 AT = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -331,10 +333,79 @@ def test_what_is_missing_is_said_with_ids() -> None:
     assert "1 held and not invoiced (O-3)" in world.progress.missing()
 
 
-def test_an_order_planned_as_prepaid_says_so_when_it_is_placed() -> None:
-    world = World([], [order("O-1")], course(shares={Kind.PREPAID: 10_000}))
-    assert world.orders[0].prepaid
+def test_an_order_that_says_so_is_prepaid_and_none_is_sent_other_than_it_is() -> None:
+    """The same file imported beside the demo must meet the same orders."""
     assert World([], [order("O-1", prepaid=True)], course()).plans == {"O-1": Kind.PREPAID}
+    assert World([], [order("O-1")], course(shares={Kind.PREPAID: 10_000})).orders == (order("O-1"),)
+
+
+# ---- the clerk
+
+ACCOUNT = "/accounts/C-1"
+WAITING = Payment("BANK-O-1-I1-1", "C-1", 10_000, "GBP", date(2011, 1, 1), reference="YOUR BILL 2")
+
+
+class FakeServices:
+    """Receivables as the clerk sees it: answers apply with each of these, or 200 when none is left."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.asked: list[tuple[str, Any, str | None]] = []
+
+    async def etag(self, service: str, path: str) -> str:
+        assert service == "receivables"
+        return f'"{len(self.asked)}"'
+
+    async def post(self, service: str, path: str, *, body: Any, seen: str | None) -> Any:
+        self.asked.append((path, body, seen))
+        if self.errors:
+            raise self.errors.pop(0)
+        return {}
+
+
+async def worked(services: Any, times: int = 1) -> None:
+    clerk = Clerk(services)
+    clerk.take(invoice(), WAITING)
+    working = asyncio.create_task(clerk.work())
+    for _ in range(200):
+        await asyncio.sleep(0.005)
+        if len(services.asked) == times:
+            break
+    working.cancel()
+
+
+async def test_the_clerk_applies_the_money_on_the_account_as_it_was_seen() -> None:
+    services = FakeServices()
+    await worked(services)
+    body = {"source_id": "BANK-O-1-I1-1", "invoice_id": "O-1-I1", "amount_minor": 10_000, "by": "clerk"}
+    assert services.asked == [(f"{ACCOUNT}/apply", body, '"0"')]
+
+
+async def test_the_clerk_looks_again_when_the_account_has_moved_on_and_leaves_alone_what_is_done() -> None:
+    moved = FakeServices(ConflictError("moved on"))
+    await worked(moved, times=2)
+    assert [seen for _, _, seen in moved.asked] == ['"0"', '"1"']
+    done = FakeServices(NotFoundError("nothing is open"))
+    await worked(done)
+    assert len(done.asked) == 1
+
+
+def test_money_with_a_wrong_reference_reaches_the_clerk_once_it_was_received() -> None:
+    taken: list[str] = []
+
+    class Notes(Clerk):
+        def take(self, invoice: Invoice, payment: Payment) -> None:
+            taken.append(payment.payment_id)
+
+    world = World([], [order("O-1")], course(shares={Kind.WRONG_REFERENCE: 10_000}))
+    world.clerk = Notes(FakeServices())  # type: ignore[arg-type]
+    (payment,) = world.hear(invoiced("O-1"))
+    assert isinstance(payment, Payment)
+    assert taken == []
+    received = receivables.PaymentReceived(payment.payment_id, "C-1", 10_000, "GBP", AT.date(), "transfer")
+    for _ in range(2):
+        world.hear(said(received, f"payment-{payment.payment_id}@1"))
+    assert taken == [payment.payment_id]
 
 
 # ---- batches to Kafka
