@@ -110,6 +110,7 @@ class Consumer:
         self._speakers = speakers
         self._read_positions = read_positions
         self._body_bytes_max = body_bytes_max
+        self._backoff = Backoff()
         self.positions: dict[Position, int] = {}
         self.gaps: dict[Position, int] = {}
         self.fault: str | None = None
@@ -119,7 +120,7 @@ class Consumer:
     async def handle(self, records: Sequence[Any]) -> None:
         """Process a batch until it is committed. Raises only when a fault outlasts our patience."""
         received = [read(record, self._speakers, self._body_bytes_max) for record in records]
-        backoff, started = Backoff(), time.monotonic()
+        started = time.monotonic()
         while True:
             try:
                 if not self.positions:
@@ -129,18 +130,21 @@ class Consumer:
             except PositionsMoved:
                 self.positions = await self._read_positions()
             except Exception as error:
-                if not passes(error) or time.monotonic() - started > PATIENCE_SECONDS:
-                    raise
                 self.fault = f"{type(error).__name__}: {error}"
                 log.warning("consumer waits", fault=self.fault)
-                await backoff.wait()
+                await self._backoff.wait()
+                if not passes(error) or time.monotonic() - started > PATIENCE_SECONDS:
+                    raise  # it is delivered again at once, so even what does not pass must wait before
         self.fault = None
+        self._backoff.reset()
         self.batches += 1
         self.records += len(records)
         self.turned_at = time.monotonic()
 
     async def _process(self, received: Sequence[Received]) -> None:
         heard = sift(received, self.positions, self._translator)
+        if (heard.gaps or heard.duplicates) and await self._picture_was_old():
+            heard = sift(received, self.positions, self._translator)
         self.duplicates += heard.duplicates
         if heard.works or heard.moves:
             await self._work.run(Batch(heard.works, heard.moves))
@@ -151,6 +155,14 @@ class Consumer:
             del self.gaps[position]
         for position in heard.gaps:
             self.gaps.setdefault(position, self.positions[position] + 1)
+
+    async def _picture_was_old(self) -> bool:
+        """Whether others have moved the positions: heard a lane while it was theirs, or set it back to hear again."""
+        fresh = await self._read_positions()
+        if fresh == self.positions:
+            return False
+        self.positions = fresh
+        return True
 
     async def _spoil(self, received: Received, error: Exception) -> None:
         received.poison = error

@@ -61,23 +61,23 @@ async def insert_letters(connection: Any, letters: Sequence[tuple[Letter, str, s
         (
             digest,
             status,
-            _text(letter.message_id),
-            _text(letter.type),
-            _text(letter.stream),
+            storable(letter.message_id),
+            storable(letter.type),
+            storable(letter.stream),
             letter.topic,
             letter.partition,
             letter.offset,
-            msgspec.json.encode(letter.headers).decode(),
+            msgspec.json.encode([(storable(name), value) for name, value in letter.headers]).decode(),
             letter.key,
             letter.body[:BODY_KEPT_MAX],
             code,
-            _text(reason)[:4_000],
+            storable(reason)[:4_000],
         )
         for digest, (letter, status, code, reason) in once.items()
     ]
     await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
 
 
-def _text(value: str) -> str:
+def storable(value: str) -> str:
     """PostgreSQL's text holds no NUL; half of a surrogate pair cannot be sent either."""
     return value.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()

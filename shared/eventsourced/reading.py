@@ -16,6 +16,8 @@ from shared.eventsourced.publishing import LANES
 
 ID_BYTES_MAX = 512
 """Longest id, type or subject header we take."""
+_RECORD_MS_MAX = 253_402_300_799_000
+"""The last second of the year 9999: a sender that counts in other units may name any number."""
 
 
 class Received(msgspec.Struct, gc=False):
@@ -67,24 +69,37 @@ def read(record: Any, speakers: Mapping[str, str], body_bytes_max: int) -> Recei
     """The envelope of a record. `speakers`: topic → speaker, for topics whose messages have positions."""
     headers: dict[str, bytes] = {name: value or b"" for name, value in record.headers}
     received = Received(record, headers, body=record.value or b"")
+    speaker = speakers.get(record.topic)
+    if speaker is None and _is_structured(headers):
+        return _structured(received, body_bytes_max)
+    if speaker is not None:
+        # First of all the position: with it a lane goes on behind a message that is wrong in whatever else.
+        try:
+            received.lane, received.sequence = _position(headers)
+        except (KeyError, ValueError):
+            received.poison = _no_position(record.topic)
+            return received
+        received.speaker = speaker
     try:
         received.id = _required(headers, "ce_id")
         received.type = _required(headers, "ce_type")
-        speaker = speakers.get(record.topic)
-        if speaker is not None:
-            received.lane, received.sequence = int(headers["ce_lane"]), int(headers["ce_sequence"])
-            if not (0 <= received.lane < LANES and 0 < received.sequence < 2**62):
-                raise ContractError([Problem("ce_lane", "position", "lane or sequence out of range")])
-            received.speaker = speaker
-    except (ContractError, KeyError, ValueError) as error:
-        if "ce_type" not in headers and headers.get("content-type", b"").startswith(b"application/cloudevents+json"):
-            return _structured(received, body_bytes_max)
-        received.speaker = ""
-        received.poison = error if isinstance(error, ContractError) else _no_position(record.topic)
+    except ContractError as error:
+        received.poison = error
         return received
     if len(received.body) > body_bytes_max:
         received.poison = ContractError([_too_large(len(received.body), body_bytes_max)])
     return received
+
+
+def _is_structured(headers: Mapping[str, bytes]) -> bool:
+    return "ce_type" not in headers and headers.get("content-type", b"").startswith(b"application/cloudevents+json")
+
+
+def _position(headers: Mapping[str, bytes]) -> tuple[int, int]:
+    lane, sequence = int(headers["ce_lane"]), int(headers["ce_sequence"])
+    if not (0 <= lane < LANES and 0 < sequence < 2**62):
+        raise ValueError("lane or sequence out of range")
+    return lane, sequence
 
 
 def _no_position(topic: str) -> ContractError:
@@ -126,7 +141,7 @@ def _structured(received: Received, body_bytes_max: int) -> Received:
         return received
     try:
         envelope = msgspec.json.decode(received.body, type=_Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         received.poison = ContractError([Problem("", "envelope", f"no CloudEvent: {error}")])
         return received
     received.id, received.type, received.body = envelope.id, envelope.type, bytes(envelope.data)
@@ -153,7 +168,7 @@ def _parsed(value: bytes) -> datetime | None:
 def _instant(value: bytes | None, record_ms: int) -> datetime:
     """When the message was said; the record's own time if the sender gave none that can be read."""
     said = _parsed(value[:64]) if value else None
-    return said if said is not None else datetime.fromtimestamp(max(record_ms, 0) / 1000, UTC)
+    return said if said is not None else datetime.fromtimestamp(min(max(record_ms, 0), _RECORD_MS_MAX) / 1000, UTC)
 
 
 def _text(value: bytes | None) -> str:
@@ -175,6 +190,7 @@ class Decoders:
             for name, contract in contracts.items()
             if contract.message in heard
         }
+        self._topics = {name: contracts[name].topic for name in self._decoders}
         self._unversioned = {name.rpartition(".v")[0] for name in self._decoders}
 
     def hears(self, received: Received) -> bool:
@@ -183,15 +199,26 @@ class Decoders:
         return not received.speaker or name in self._decoders or name.rpartition(".v")[0] in self._unversioned
 
     def decode(self, received: Received) -> Any:
-        """The message. ContractError: unknown type or version, no JSON, or not of the contract's shape."""
+        """The message. ContractError: unknown type or version, wrong topic, no JSON or not of its shape."""
         decoder = self._decoders.get(received.type)
         if decoder is None:
             known = received.type.rpartition(".v")[0] in self._unversioned
             code, what = ("unknown_version", "version of this type") if known else ("unknown_type", "type")
             raise ContractError([Problem("ce_type", code, f"{received.type} is no {what} that is known here")])
+        if received.record.topic != self._topics[received.type]:
+            # Anybody may write to the inbound topics: what a service says is believed on its own topic only.
+            what = f"{received.type} is not taken from {received.record.topic}"
+            raise ContractError([Problem("ce_type", "wrong_topic", what)])
         try:
-            return decoder.decode(received.body)
-        except msgspec.ValidationError:
-            raise ContractError(problems_of(received.body, decoder.type)) from None
+            return _decoded(received.body, decoder)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ContractError([Problem("", "not_json", f"the body is not JSON: {error}")]) from None
+
+
+def _decoded(body: bytes, decoder: Any) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        # A wrong value may come before the place where the JSON breaks off, so this may raise DecodeError still.
+        problems = problems_of(body, decoder.type)
+        raise ContractError(problems or [Problem("", "shape", str(error))]) from None

@@ -7,7 +7,7 @@ import msgspec
 
 from shared.errors import ConflictError, NotFoundError
 from shared.eventsourced.hearing import Translator
-from shared.eventsourced.letters import reason_of
+from shared.eventsourced.letters import reason_of, storable
 from shared.eventsourced.reading import Received
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.values import Value
@@ -53,7 +53,7 @@ class Letters:
     async def drop(self, letter_id: int) -> int:
         """Give a letter up for good, and try those behind it. Returns how many of those were done."""
         letter = await self._open_letter(letter_id)
-        await self._close(self._pool, letter_id, "dropped")
+        await _close(self._pool, letter_id, "dropped")
         follower = await self._pool.fetchrow(_FOLLOWERS, letter["stream"], letter["id"])
         return (await self.retry(follower["id"]))[0] if follower is not None else 0
 
@@ -101,7 +101,7 @@ class Letters:
             if work is not None and work.error is not None:
                 failed.append(work.error)
             else:
-                await self._close(connection, letter["id"], "done")
+                await _close(connection, letter["id"], "done")
 
         try:
             await self._work.run(Batch([work] if work is not None else [], finish=close))
@@ -111,15 +111,21 @@ class Letters:
             return ""
         code, reason = reason_of(failed[-1])
         await self._pool.execute(
-            "UPDATE dead_letters SET status = 'parked', attempts = attempts + 1, code = $2, reason = $3 WHERE id = $1",
+            "UPDATE dead_letters SET status = 'parked', attempts = attempts + 1, code = $2, reason = $3 "
+            "WHERE id = $1 AND status IN ('parked', 'waiting')",
             letter["id"],
             code,
-            reason[:4_000],
+            storable(reason)[:4_000],
         )
         return reason
 
-    @staticmethod
-    async def _close(connection: Any, letter_id: int, status: str) -> None:
-        await connection.execute(
-            "UPDATE dead_letters SET status = $2, resolved_at = now() WHERE id = $1", letter_id, status
-        )
+
+async def _close(connection: Any, letter_id: int, status: str) -> None:
+    """Raises, and so undoes the transaction, when another retry or a drop was first: a letter has its effect once."""
+    closed = await connection.execute(
+        "UPDATE dead_letters SET status = $2, resolved_at = now() WHERE id = $1 AND status IN ('parked', 'waiting')",
+        letter_id,
+        status,
+    )
+    if closed != "UPDATE 1":
+        raise ConflictError(f"dead letter {letter_id} was done or dropped by somebody else meanwhile")

@@ -1,0 +1,259 @@
+"""Hearing on a real store: zombies, poison, retries, lost and repeated messages; every message has its effect once."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.errors import ConflictError
+from shared.eventsourced.publishing import lane_of
+from shared.eventsourced.unit_of_work import Batch, PositionsMoved
+from tests.connected.support_engine import (
+    Database,
+    OpenReplica,
+    Replica,
+    counted_in_order,
+    counting_service,
+    counts,
+    database,
+    eventually,
+    migrated,
+    open_replica,
+    replica,
+    toy_databases,
+)
+from tests.engine.records import INBOUND, Record, headers_of, order_record
+
+__all__ = ["Database", "database", "eventually", "migrated", "open_replica", "replica", "toy_databases"]
+
+pytestmark = pytest.mark.connected
+LANE = lane_of("C-1")
+
+
+def orders(*sequences: int, customer: str = "C-1") -> list[Record]:
+    return [order_record(n, customer) for n in sequences]
+
+
+def ids(*sequences: int, customer: str = "C-1") -> list[str]:
+    return [f"O-{customer}-{n}" for n in sequences]
+
+
+@pytest.fixture
+async def two(open_replica: OpenReplica) -> tuple[Replica, Replica]:
+    """Two replicas of a service that counts orders and forgives no repeat."""
+    return await open_replica(counting_service()), await open_replica(counting_service())
+
+
+async def test_a_message_is_counted_once_however_often_and_wherever_it_is_delivered(
+    two: tuple[Replica, Replica],
+) -> None:
+    first, second = two
+    await first.consumer.handle(orders(1, 2))
+    await second.consumer.handle(orders(1, 2, 3))
+    await first.consumer.handle(orders(2, 3, 3, 4))
+    assert await counted_in_order(first.pool) == ids(1, 2, 3, 4)
+
+
+async def test_a_zombies_batch_is_refused_and_nothing_of_it_stays(two: tuple[Replica, Replica]) -> None:
+    first, zombie = two
+    await zombie.consumer.handle(orders(1))
+    await first.consumer.handle(orders(1, 2))
+    with pytest.raises(PositionsMoved):
+        await zombie.work.run(Batch((), {("order", LANE): (1, 2)}))
+    await zombie.consumer.handle([*orders(2), *orders(1, customer="C-2")])
+    assert await counts(first.pool) == dict.fromkeys([*ids(1, 2), *ids(1, customer="C-2")], 1)
+
+
+async def test_a_lane_that_comes_back_from_another_replica_goes_on_where_that_one_stopped(
+    two: tuple[Replica, Replica],
+) -> None:
+    first, second = two
+    await first.consumer.handle(orders(1))
+    await second.consumer.handle(orders(2, 3))
+    await first.consumer.handle(orders(4))
+    assert await counted_in_order(first.pool) == ids(1, 2, 3, 4)
+    assert first.consumer.gaps == {}
+
+
+async def test_positions_that_were_set_back_let_everything_be_heard_again(two: tuple[Replica, Replica]) -> None:
+    first, second = two
+    await first.consumer.handle(orders(1, 2))
+    await second.consumer.handle(orders(3))
+    await first.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
+    first.store.cache.forget("tally-O-C-1-1")
+    first.store.cache.forget("tally-O-C-1-2")
+    await first.consumer.handle(orders(1, 2))
+    assert await counted_in_order(first.pool) == ids(1, 2)
+
+
+async def test_one_batch_heard_by_two_replicas_at_the_same_time_is_counted_once(two: tuple[Replica, Replica]) -> None:
+    batch = [record for n in range(1, 101) for record in (order_record(n, "C-1"), order_record(n, "C-2"))]
+    await asyncio.gather(*(each.consumer.handle(batch) for each in two))
+    assert await counts(two[0].pool) == dict.fromkeys(ids(*range(1, 101)) + ids(*range(1, 101), customer="C-2"), 1)
+
+
+async def test_a_hole_is_remembered_until_it_is_filled(replica: Replica) -> None:
+    await replica.consumer.handle(orders(1, 3))
+    assert replica.consumer.gaps == {("order", LANE): 2}
+    await replica.consumer.handle(orders(2, 3))
+    assert replica.consumer.gaps == {}
+    assert [row["originator_version"] for row in await replica.events() if row["originator_id"] == "jar-C-1"] == [1, 2, 3]
+
+
+async def test_without_its_effect_no_position_moves(replica: Replica) -> None:
+    """Break the store in the middle of the transaction: facts and position go together."""
+    await replica.pool.execute("ALTER TABLE jars ADD CONSTRAINT small CHECK (total_minor < 150)")
+    await replica.consumer.handle(orders(1, 2))
+    assert (await replica.read_positions())["order", LANE] == 2
+    assert await replica.letters_open() == [("order-O-C-1-2@1", "parked")]
+    assert [row["originator_id"] for row in await replica.events()] == ["jar-C-1", "tally-all"]
+
+
+# ---- poison
+
+
+def poison(sequence: int, order_id: str = "P", version: int = 1, value: bytes | None = b"no json") -> Record:
+    return Record(value, headers_of(f"order-{order_id}@{version}", LANE, sequence))
+
+
+async def test_poison_is_parked_its_followers_wait_and_others_go_on(replica: Replica) -> None:
+    follower = replace(order_record(2), headers=headers_of("order-P@2", LANE, 2))
+    await replica.consumer.handle([poison(1), follower, *orders(3)])
+    assert await replica.letters_open() == [("order-P@1", "parked"), ("order-P@2", "waiting")]
+    rows = await replica.pool.fetch("SELECT order_id FROM coins")
+    assert [order_id for (order_id,) in rows] == ids(3)
+    late = replace(order_record(4), headers=headers_of("order-P@3", LANE, 4))
+    await replica.consumer.handle([late])
+    assert (await replica.letters_open())[-1] == ("order-P@3", "waiting")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(None, headers_of("order-P@1", LANE, 1)),
+        Record(b"\xff", headers_of("order-P@1", LANE, 1)),
+        Record(b"x" * 2_000_000, headers_of("order-P@1", LANE, 1)),
+        Record(b"{}", (*headers_of("order-P@1", LANE, 1), ("note", b"\xff\xfe"))),
+        Record(b"{}", (*headers_of("order-P@1", LANE, 1), ("na\x00me", None))),
+        Record(b"{}", headers_of("order-P@1", LANE, 1), key=None, timestamp=2**62),
+        Record(b"{}", headers_of("order-\n@1", LANE, 1)),
+        Record(b'{"id": "\\u0000"}', headers_of("order-P@1", LANE, 1)),
+    ],
+    ids=["null body", "no utf-8", "2 MB", "header bytes", "header name", "no key, far future", "bad id", "nul"],
+)
+async def test_no_record_stops_what_comes_after_it(replica: Replica, record: Record) -> None:
+    await replica.consumer.handle([record, *orders(2)])
+    assert [status for _, status in await replica.letters_open()] == ["parked"]
+    assert (await replica.read_positions())["order", LANE] == 2
+    assert await replica.pool.fetchval("SELECT order_id FROM coins") == "O-C-1-2"
+
+
+async def test_a_message_whose_row_or_fact_cannot_be_written_is_parked_alone(replica: Replica) -> None:
+    batch = [
+        *orders(1),
+        order_record(2, total_minor=2**63),  # no bigint
+        replace(order_record(3), value=order_record(3).value.replace(b"O-C-1-3", b"O-\\u0000")),  # type: ignore[union-attr]
+        *orders(4),
+    ]
+    await replica.consumer.handle(batch)
+    assert [status for _, status in await replica.letters_open()] == ["parked", "parked"]
+    assert (await replica.store.load(await replica.pool.acquire(), {"jar-C-1": replica.service.deciders[0]}))[
+        "jar-C-1"
+    ].state.total_minor == 200
+
+
+async def test_a_refused_inbound_message_is_one_letter_with_its_attempts(replica: Replica) -> None:
+    stranger = Record(b"{}", (("ce_type", b"com.example.thing"), ("ce_id", b"i-1")), INBOUND)
+    await replica.consumer.handle([stranger, stranger])
+    await replica.consumer.handle([stranger])
+    rows = await replica.pool.fetch("SELECT status, attempts, code, stream FROM dead_letters")
+    assert [tuple(row) for row in rows] == [("parked", 2, "invalid", "")]
+
+
+# ---- retries
+
+
+@pytest.fixture
+async def parked(replica: Replica) -> Replica:
+    """Order P's three messages of which the first is refused (thirteen coins), so that all are kept."""
+    records = [
+        replace(order_record(n, total_minor=13 if n == 1 else n), headers=headers_of(f"order-P@{n}", LANE, n))
+        for n in (1, 2, 3)
+    ]
+    await replica.consumer.handle(records)
+    assert [status for _, status in await replica.letters_open()] == ["parked", "waiting", "waiting"]
+    return replica
+
+
+async def repair(replica: Replica) -> None:
+    """What a correction of the message would do: twelve coins instead of thirteen."""
+    await replica.pool.execute(
+        "UPDATE dead_letters SET body = replace(convert_from(body, 'UTF8'), '13', '12')::bytea WHERE message_id = 'order-P@1'"
+    )
+
+
+async def letter_id(replica: Replica, message_id: str) -> int:
+    found: int = await replica.pool.fetchval("SELECT id FROM dead_letters WHERE message_id = $1", message_id)
+    return found
+
+
+async def coins(replica: Replica) -> list[int]:
+    return [
+        int(row["state"].split(b'"amount_minor":')[1].split(b",")[0])
+        for row in await replica.events()
+        if row["topic"] == "toy.CoinsAdded"
+    ]
+
+
+async def test_a_retry_without_repair_changes_nothing_but_the_attempts(parked: Replica) -> None:
+    number = await letter_id(parked, "order-P@1")
+    done, reason = await parked.letters.retry(number)
+    assert (done, reason) == (0, "thirteen is unlucky")
+    assert await parked.pool.fetchval("SELECT attempts FROM dead_letters WHERE id = $1", number) == 2
+    assert await parked.events() == []
+
+
+async def test_a_retry_after_repair_continues_in_order_and_what_comes_later_is_taken_again(parked: Replica) -> None:
+    await repair(parked)
+    assert await parked.letters.retry(await letter_id(parked, "order-P@1")) == (3, "")
+    await parked.consumer.handle([replace(order_record(4, total_minor=4), headers=headers_of("order-P@4", LANE, 4))])
+    assert await coins(parked) == [12, 2, 3, 4]
+    assert await parked.letters_open() == []
+
+
+async def test_a_follower_cannot_be_retried_before_its_predecessor(parked: Replica) -> None:
+    number = await letter_id(parked, "order-P@2")
+    with pytest.raises(ConflictError):
+        await parked.letters.retry(number)
+
+
+async def test_a_dropped_letter_lets_its_followers_go_on(parked: Replica) -> None:
+    assert await parked.letters.drop(await letter_id(parked, "order-P@1")) == 2
+    assert await coins(parked) == [2, 3]
+    with pytest.raises(ConflictError):
+        await parked.letters.retry(await letter_id(parked, "order-P@1"))
+
+
+async def test_many_retries_at_once_have_the_effect_of_one(open_replica: OpenReplica) -> None:
+    replicas = [await open_replica(counting_service()) for _ in range(3)]
+    await replicas[0].consumer.handle([poison(1), *(
+        replace(order_record(n), headers=headers_of(f"order-P@{n}", LANE, n)) for n in range(2, 8)
+    )])
+    await replicas[0].pool.execute("UPDATE dead_letters SET status = 'dropped' WHERE message_id = 'order-P@1'")
+    await asyncio.gather(*(each.letters.sweep() for each in replicas for _ in range(3)), return_exceptions=True)
+    await replicas[0].letters.sweep()
+    assert await counted_in_order(replicas[0].pool) == ids(*range(2, 8))
+    assert await replicas[0].letters_open() == []
+
+
+async def test_a_letter_done_by_another_stays_done_when_a_late_retry_fails(parked: Replica) -> None:
+    await repair(parked)
+    number = await letter_id(parked, "order-P@1")
+    results: list[Any] = await asyncio.gather(
+        *(parked.letters.retry(number) for _ in range(4)), return_exceptions=True
+    )
+    assert sum(result[0] for result in results if isinstance(result, tuple)) == 3
+    rows = await parked.pool.fetch("SELECT DISTINCT status FROM dead_letters")
+    assert [status for (status,) in rows] == ["done"]
+    assert await coins(parked) == [12, 2, 3]
