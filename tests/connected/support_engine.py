@@ -261,4 +261,3 @@ async def everything_on(servers: str, topic: str) -> list[Any]:
             for partition, found in (await consumer.getmany(timeout_ms=200)).items():
                 records[partition].extend(found)
         return [record for partition in partitions for record in records[partition]]
-
