@@ -1,6 +1,7 @@
 """The HTTP face of a service process: its own routes, health, status and the care of dead letters."""
 
 import base64
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,7 +34,7 @@ class BodyLimit:
         if not length.isdigit() or int(length) > self._bytes_max:
             await self._refuse(scope, receive, send)
             return
-        taken = 0
+        taken, answered = 0, False
 
         async def counted() -> Message:
             nonlocal taken
@@ -43,9 +44,16 @@ class BodyLimit:
                 raise _TooLarge
             return message
 
-        try:
-            await self._app(scope, counted, send)
-        except _TooLarge:
+        async def answer(message: Message) -> None:
+            nonlocal answered
+            # Whoever reads the body may take our error for one of its own and answer that: ours is the right one.
+            if answered or taken <= self._bytes_max:
+                answered = True
+                await send(message)
+
+        with suppress(_TooLarge):
+            await self._app(scope, counted, answer)
+        if taken > self._bytes_max and not answered:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
