@@ -22,7 +22,7 @@ from o2c.settling import settled
 from o2c.stack import Stack
 from shared.contracts.messages import Message
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 60.0
 """How long a test waits for what the services do among themselves."""
 
 COMMAND_SECONDS_MAX = 120.0
