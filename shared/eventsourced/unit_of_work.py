@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.errors import ConcurrencyError
+from shared.errors import ConcurrencyError, ContractError, Problem
 from shared.eventsourced.cache import Cached
 from shared.eventsourced.decider import Decider
 from shared.eventsourced.facts import Recorded
@@ -26,6 +26,10 @@ OPTIMISTIC_ATTEMPTS = 2
 
 ATTEMPTS_MAX = 20
 """How often a batch is decided again because another writer was first, before that is called a fault."""
+
+FACT_BYTES_MAX = 700_000
+"""A fact that is larger could not be said: with its headers it fits no batch (see `shared.kafka`), and the relay would
+stop at it for ever."""
 
 Position = tuple[str, int]
 """(speaker, lane)"""
@@ -141,6 +145,7 @@ class UnitOfWork:
         numbering: Numbering | None,
     ) -> dict[str, Cached]:
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
+        _check_sizes(encoded)
         entries = self._entries(decided, encoded, loaded)
         if encoded:
             await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
@@ -239,6 +244,12 @@ def _letters(works: Iterable[Work]) -> list[tuple[Letter, str, str, str]]:
         elif work.error is not None:
             letters.append((work.letter(), "parked", *reason_of(work.error)))
     return letters
+
+
+def _check_sizes(encoded: Sequence[tuple[str, bytes]]) -> None:
+    for topic, state in encoded:
+        if len(state) > FACT_BYTES_MAX:
+            raise ContractError([Problem("", "too_large", f"{topic} would have {len(state)} bytes")])
 
 
 _ADVANCE = """

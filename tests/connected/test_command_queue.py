@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from shared.errors import ConflictError, DomainError, UnavailableError
+from shared.errors import ConflictError, ContractError, DomainError, UnavailableError
 from shared.eventsourced.decider import To
 from tests.connected.support_engine import (
     Database,
@@ -74,6 +74,16 @@ async def test_a_command_whose_row_cannot_be_written_fails_alone(taking: Replica
     assert await taking.pool.fetchval("SELECT count(*) FROM jars") == 18
 
 
+async def test_a_fact_too_large_to_be_said_is_refused_and_harms_nobody_else(taking: Replica) -> None:
+    big, small = await asyncio.gather(
+        taking.queue.execute(To(jar, "C", WriteReceipt("C", "x" * 900_000))),
+        taking.queue.execute(To(jar, "C", WriteReceipt("C", "x" * 600_000))),
+        return_exceptions=True,
+    )
+    assert isinstance(big, ContractError)
+    assert not isinstance(small, BaseException)
+
+
 async def test_a_repeat_leads_to_no_facts_and_the_same_state(taking: Replica) -> None:
     first = await taking.queue.execute(add("C", "O-1"))
     again = await taking.queue.execute(add("C", "O-1"))
@@ -127,9 +137,7 @@ async def test_a_full_queue_and_a_closed_one_say_so_at_once(replica: Replica) ->
         await replica.queue.execute(add("C", "O-4"))
 
 
-async def test_a_store_that_went_away_is_unavailable_and_then_served_again(
-    taking: Replica, database: Database
-) -> None:
+async def test_a_store_that_went_away_is_unavailable_and_then_served_again(taking: Replica, database: Database) -> None:
     killer = await asyncpg.connect(database.dsn)
     await killer.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -98,7 +98,11 @@ async def test_a_hole_is_remembered_until_it_is_filled(replica: Replica) -> None
     assert replica.consumer.gaps == {("order", LANE): 2}
     await replica.consumer.handle(orders(2, 3))
     assert replica.consumer.gaps == {}
-    assert [row["originator_version"] for row in await replica.events() if row["originator_id"] == "jar-C-1"] == [1, 2, 3]
+    assert [row["originator_version"] for row in await replica.events() if row["originator_id"] == "jar-C-1"] == [
+        1,
+        2,
+        3,
+    ]
 
 
 async def test_without_its_effect_no_position_moves(replica: Replica) -> None:
@@ -237,9 +241,9 @@ async def test_a_dropped_letter_lets_its_followers_go_on(parked: Replica) -> Non
 
 async def test_many_retries_at_once_have_the_effect_of_one(open_replica: OpenReplica) -> None:
     replicas = [await open_replica(counting_service()) for _ in range(3)]
-    await replicas[0].consumer.handle([poison(1), *(
-        replace(order_record(n), headers=headers_of(f"order-P@{n}", LANE, n)) for n in range(2, 8)
-    )])
+    await replicas[0].consumer.handle(
+        [poison(1), *(replace(order_record(n), headers=headers_of(f"order-P@{n}", LANE, n)) for n in range(2, 8))]
+    )
     await replicas[0].pool.execute("UPDATE dead_letters SET status = 'dropped' WHERE message_id = 'order-P@1'")
     await asyncio.gather(*(each.letters.sweep() for each in replicas for _ in range(3)), return_exceptions=True)
     await replicas[0].letters.sweep()
@@ -250,9 +254,7 @@ async def test_many_retries_at_once_have_the_effect_of_one(open_replica: OpenRep
 async def test_a_letter_done_by_another_stays_done_when_a_late_retry_fails(parked: Replica) -> None:
     await repair(parked)
     number = await letter_id(parked, "order-P@1")
-    results: list[Any] = await asyncio.gather(
-        *(parked.letters.retry(number) for _ in range(4)), return_exceptions=True
-    )
+    results: list[Any] = await asyncio.gather(*(parked.letters.retry(number) for _ in range(4)), return_exceptions=True)
     assert sum(result[0] for result in results if isinstance(result, tuple)) == 3
     rows = await parked.pool.fetch("SELECT DISTINCT status FROM dead_letters")
     assert [status for (status,) in rows] == ["done"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from shared.contracts.credit import CreditApproved
 from shared.eventsourced.cache import StateCache
@@ -31,6 +32,7 @@ from tests.connected.support_engine import (
 )
 from tests.engine.records import TOPIC, Record, headers_of, order_record
 from tests.engine.toy import AddCoins, jar, toy_service
+from tests.support.brokers import Choice
 
 __all__ = ["database", "migrated", "toy_databases"]
 
@@ -152,5 +154,59 @@ async def test_a_gap_is_mended_by_the_speaker_saying_it_again(
 def _sent(process: Any, count: int) -> Callable[[], Any]:
     async def sent() -> bool:
         return bool(process.relay.sent >= count)
+
+    return sent
+
+
+async def test_more_partitions_while_messages_flow_lose_and_double_nothing(
+    toy_databases: CreateToyDatabase, fresh_broker: Any, broker_choice: Choice
+) -> None:
+    """A lane moves to another partition, where it may be heard before what is left of it in the old one."""
+    if broker_choice.kind == "embedded":
+        pytest.skip("the embedded broker cannot raise a number of partitions")
+    servers = await fresh_broker()
+    speaking, listening = await toy_databases(), await toy_databases()
+    async with (
+        running(toy_service(hears={}), speaking.settings(servers)) as speaker,
+        running(counting_service(CreditApproved), listening.settings(servers)) as listener,
+    ):
+        for n in range(300):
+            if n == 100:
+                await raise_partitions(servers, "o2c.credit.events", 12)
+            await speaker.commands.execute(To(jar, f"C-{n % 30}", AddCoins(f"C-{n % 30}", f"O-{n}", 1)))
+        await eventually(lambda: _positions(listener, 300), 60)
+        assert await counts(listener.pool) == {f"O-{n}": 1 for n in range(300)}
+        counted = await counted_in_order(listener.pool)
+    for customer in range(30):
+        assert [o for o in counted if int(o[2:]) % 30 == customer] == [f"O-{n}" for n in range(customer, 300, 30)]
+
+
+async def raise_partitions(servers: str, topic: str, count: int) -> None:
+    """As an operator would."""
+    client = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await client.start()
+    try:
+        await client.create_partitions({topic: NewPartitions(count)})
+    finally:
+        await client.close()
+
+
+async def test_a_request_to_say_everything_again_reaches_the_relay_that_leads(
+    database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    service = toy_service(hears={})
+    async with running(service, database.settings(servers)) as leader:
+        await leader.commands.execute(To(jar, "C-1", AddCoins("C-1", "O-1", 1)))
+        await eventually(_sent(leader, 1))
+        async with running(service, database.settings(servers)) as other:
+            assert not other.relay.leads
+            await other.replay()
+            await eventually(_sent_again(leader))
+
+
+def _sent_again(process: Any) -> Callable[[], Any]:
+    async def sent() -> bool:
+        return bool(process.relay.sent_again)
 
     return sent

@@ -39,7 +39,15 @@ bodies = st.one_of(
         st.none() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     ).map(lambda value: body_of(str(value) if isinstance(value, int) and abs(value) > 2**63 else value)),
-    st.sampled_from([body_of(placed()), b"[" * 5_000, b'{"id":"\\u0000","type":"t","data":{}}', b'{"x":' + b"[" * 5_000, b" " * 2_000]),
+    st.sampled_from(
+        [
+            body_of(placed()),
+            b"[" * 5_000,
+            b'{"id":"\\u0000","type":"t","data":{}}',
+            b'{"x":' + b"[" * 5_000,
+            b" " * 2_000,
+        ]
+    ),
     st.builds(lambda i, t: body_of({"id": i, "type": t, "data": {}}), st.text(max_size=600), st.text(max_size=20)),
 )
 records = st.builds(
