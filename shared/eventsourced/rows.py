@@ -9,7 +9,7 @@ from shared.eventsourced.projecting import Column, Row, StateProjection, Table
 _ON_CONFLICT = {
     "set": "coalesce(excluded.{0}, t.{0})",
     "first": "coalesce(t.{0}, excluded.{0})",
-    "add": "coalesce(t.{0}, 0) + coalesce(excluded.{0}, 0)",
+    "add": "coalesce(t.{0} + excluded.{0}, t.{0}, excluded.{0})",
     "min": "least(t.{0}, excluded.{0})",
     "max": "greatest(t.{0}, excluded.{0})",
 }
