@@ -28,7 +28,9 @@ def test_half_a_unit_is_rounded_up_and_not_to_even() -> None:
     assert minor_from_text("-0.125", "GBP") == -13
 
 
-@pytest.mark.parametrize(("text", "currency", "minor"), [("5", "JPY", 5), ("1.2345", "KWD", 1235), ("12.5", "GBP", 1250)])
+@pytest.mark.parametrize(
+    ("text", "currency", "minor"), [("5", "JPY", 5), ("1.2345", "KWD", 1235), ("12.5", "GBP", 1250)]
+)
 def test_each_currency_has_its_own_places(text: str, currency: str, minor: int) -> None:
     assert minor_from_text(text, currency) == minor
 

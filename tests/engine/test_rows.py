@@ -46,7 +46,9 @@ def test_one_statement_takes_one_array_per_column() -> None:
 
 
 def test_a_table_of_keys_alone_keeps_the_row_that_is_there() -> None:
-    assert upsert_statement(Table("t", (Column("k", "text"),), ()), replace=False).endswith("ON CONFLICT (k) DO NOTHING")
+    assert upsert_statement(Table("t", (Column("k", "text"),), ()), replace=False).endswith(
+        "ON CONFLICT (k) DO NOTHING"
+    )
 
 
 def test_a_state_without_a_row_writes_none_and_the_key_has_no_prefix() -> None:
