@@ -93,8 +93,8 @@ class Store:
                 continue  # of an older shape: the facts are still there
             try:
                 state = decode_state(type(decider.initial), data)
-            except msgspec.ValidationError:
-                continue
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # a cache that cannot be read
             found[stream] = Cached(state, version, 0, len(data))
 
     def _bring_forward(
