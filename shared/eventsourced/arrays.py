@@ -1,7 +1,7 @@
 """Columns as PostgreSQL array literals: one text parameter per column, cast to an array by the statement.
 
-asyncpg looks at every element of a list parameter with slow abstract-class checks; a literal costs a third of that here,
-and the server reads it in C.
+asyncpg looks at every element of a list parameter with slow abstract-class checks; a literal costs a third of that
+here, and the server reads it in C.
 """
 
 from collections.abc import Iterable

@@ -127,9 +127,7 @@ async def test_a_full_queue_and_a_closed_one_say_so_at_once(replica: Replica) ->
         await replica.queue.execute(add("C", "O-4"))
 
 
-async def test_a_store_that_went_away_is_unavailable_and_then_served_again(
-    taking: Replica, database: Database
-) -> None:
+async def test_a_store_that_went_away_is_unavailable_and_then_served_again(taking: Replica, database: Database) -> None:
     killer = await asyncpg.connect(database.dsn)
     await killer.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

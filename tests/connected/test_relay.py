@@ -49,7 +49,8 @@ CUSTOMERS = list({lane_of(f"C-{n}"): f"C-{n}" for n in range(60)}.values())[:12]
 async def say(replica: Replica, count: int, start: int = 0) -> None:
     """That many public facts, spread over the customers, in transactions of twenty."""
     works = [
-        Work([To(jar, CUSTOMERS[n % 12], AddCoins(CUSTOMERS[n % 12], f"O-{n}", 1))]) for n in range(start, start + count)
+        Work([To(jar, CUSTOMERS[n % 12], AddCoins(CUSTOMERS[n % 12], f"O-{n}", 1))])
+        for n in range(start, start + count)
     ]
     for first in range(0, count, 20):
         await replica.work.run(Batch(works[first : first + 20]))

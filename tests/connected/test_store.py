@@ -17,7 +17,16 @@ from shared.eventsourced.migrating import MigrationError, check_tables, migrate
 from shared.eventsourced.projecting import Column, Table
 from shared.eventsourced.rows import merge_rows, write_rows
 from shared.eventsourced.store import Store, append
-from tests.connected.support_engine import Database, Replica, database, eventually, migrated, open_replica, replica, toy_databases
+from tests.connected.support_engine import (
+    Database,
+    Replica,
+    database,
+    eventually,
+    migrated,
+    open_replica,
+    replica,
+    toy_databases,
+)
 from tests.engine.test_rows import ALL
 from tests.engine.toy import AddCoins, CoinsAdded, jar, toy_service
 
@@ -39,7 +48,9 @@ async def read_all_as_a_follower(dsn: str, stop: asyncio.Event) -> list[str]:
     connection, cursor, seen = await asyncpg.connect(dsn), 0, []
     while True:
         last = stop.is_set()
-        rows = await connection.fetch("SELECT * FROM events WHERE notification_id > $1 ORDER BY notification_id", cursor)
+        rows = await connection.fetch(
+            "SELECT * FROM events WHERE notification_id > $1 ORDER BY notification_id", cursor
+        )
         seen += [row["originator_id"] for row in rows]
         cursor = rows[-1]["notification_id"] if rows else cursor
         if last:
@@ -131,7 +142,7 @@ async def test_a_long_stream_gets_a_snapshot_and_is_loaded_from_it(replica: Repl
     assert whole.version == 400
 
 
-@pytest.mark.parametrize("damage", ["topic = 'jar#0'", "state = '{\"total_minor\": \"x\"}'", "state = '\\x00ff'"])
+@pytest.mark.parametrize("damage", ["topic = 'jar#0'", 'state = \'{"total_minor": "x"}\'', "state = '\\x00ff'"])
 async def test_a_snapshot_of_another_shape_is_ignored(replica: Replica, damage: str) -> None:
     await grown(replica)
     whole = await load(replica)
@@ -163,7 +174,9 @@ async def test_sql_merges_rows_as_memory_does(replica: Replica, old: int | None,
         assert [tuple(row) for row in await connection.fetch("TABLE merged")] == [second]
 
 
-async def test_migrating_again_applies_nothing_and_a_changed_file_is_refused(database: Database, tmp_path: Path) -> None:
+async def test_migrating_again_applies_nothing_and_a_changed_file_is_refused(
+    database: Database, tmp_path: Path
+) -> None:
     connection = await asyncpg.connect(database.dsn)
     assert await migrate(connection, toy_service().migrations) == []
     (tmp_path / "1001_read_tables.sql").write_text("SELECT 1")
@@ -191,7 +204,11 @@ async def test_the_librarys_own_recorder_reads_our_stream_and_our_notifications(
     def read() -> tuple[list[Any], list[Any]]:
         parts = urlsplit(database.dsn)
         datastore = PostgresDatastore(
-            dbname=parts.path[1:], host=parts.hostname or "", port=parts.port or 5432, user="postgres", password="",
+            dbname=parts.path[1:],
+            host=parts.hostname or "",
+            port=parts.port or 5432,
+            user="postgres",
+            password="",
             originator_id_type="text",
         )
         try:
