@@ -11,7 +11,7 @@ BENCH ?=
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run-environment dev-environment demo up down bench test check format lint types imports pure lock clean
+.PHONY: help run-environment dev-environment demo up down bench test check format lint types imports pure documents lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ imports: dev-environment
 
 pure: dev-environment
 	@$(BIN)/python -m pytest -q -m "not connected and not e2e"
+
+documents: dev-environment ## Make the documents that come from the code anew
+	@$(BIN)/python -m o2c.documents
 
 format: dev-environment ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .

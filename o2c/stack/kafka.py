@@ -87,6 +87,7 @@ _JVM = (
 class Kafka(Broker):
     """One node, broker and controller at once; its log is kept over restarts."""
 
+    start_seconds_max: float = 120.0  # a JVM on a busy machine
     home: Path = field(kw_only=True)
     controller_port: int = field(kw_only=True)
 

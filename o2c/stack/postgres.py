@@ -140,7 +140,7 @@ class Postgres(Server):
         """Remove the cluster. StackError while it runs."""
         if self.running:
             raise StackError(f"{self.name} runs; stop it before its data is removed")
-        shutil.rmtree(self.data, ignore_errors=True)
+        remove_data(self.data)
 
     def _initialise(self) -> None:
         # In a directory beside it that is renamed when whole: an interrupted initdb leaves no half cluster.
@@ -194,6 +194,11 @@ def data_directory(home: Path, account: Account | None) -> Path:
     if account is None or _reaches(account, home / "postgres"):
         return home / "postgres" / "data"
     return _OF_ROOT_DATA / hashlib.sha256(str(home).encode()).hexdigest()[:16] / "data"
+
+
+def remove_data(data: Path) -> None:
+    """Remove a cluster, and the directory that was made to hold it."""
+    shutil.rmtree(data.parent, ignore_errors=True)
 
 
 def unprivileged_account() -> Account | None:

@@ -19,7 +19,7 @@ from o2c.stack.brokers import Broker
 from o2c.stack.errors import StackError
 from o2c.stack.kafka import Kafka
 from o2c.stack.ports import SERVICES, fixed_ports, free_port, is_free
-from o2c.stack.postgres import Postgres, data_directory, unprivileged_account
+from o2c.stack.postgres import Postgres, data_directory, remove_data, unprivileged_account
 from o2c.stack.processes import Backoff, Keeper, Server, end_process, identity_of, log_tail
 from o2c.stack.service_process import ServiceProcess
 from o2c.stack.state import Home, Part, Phase, StackState, default_home
@@ -186,8 +186,8 @@ class Stack:
         place = Home(home or default_home())
         place.lock()
         try:
-            shutil.rmtree(data_directory(place.path, unprivileged_account()).parent, ignore_errors=True)
-            for name in ("postgres", "kafka", "log"):
+            remove_data(data_directory(place.path, unprivileged_account()))
+            for name in ("kafka", "log"):
                 shutil.rmtree(place.path / name, ignore_errors=True)
             place.forget()
         finally:

@@ -46,8 +46,8 @@ CYCLE_PAIRS = (
 """Between which stages time is measured."""
 
 _STATUS = "CASE " + " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in STATUSES.items()) + " END"
-_CYCLE_COLUMNS = """order_id, customer_id, currency, placed_at, credit_approved_at, confirmed_at, reserved_at, shipped_at,
-    invoiced_at, paid_at, completed_at, held_at, cancelled_at, rejected_at,
+_CYCLE_COLUMNS = """order_id, customer_id, currency, placed_at, credit_approved_at, confirmed_at, reserved_at,
+    shipped_at, invoiced_at, paid_at, completed_at, held_at, cancelled_at, rejected_at,
     coalesce(ordered_minor, 0) AS ordered_minor, coalesce(invoiced_minor, 0) AS invoiced_minor,
     coalesce(credited_minor, 0) AS credited_minor, coalesce(paid_minor, 0) AS paid_minor,
     coalesce(written_off_minor, 0) AS written_off_minor"""

@@ -181,7 +181,6 @@ def _unapply(customer_id: str, body: UnapplyBody, found: Any, on: date) -> Unapp
         customer_id=customer_id,
         currency=found["currency"],
         total_minor=found["total_minor"],
-        issued_on=found["issued_on"],
         due_on=found["due_on"],
         applied_minor=found["applied_minor"],
         applied_on=found["applied_on"],

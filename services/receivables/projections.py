@@ -176,7 +176,7 @@ PROJECTIONS: tuple[Projection, ...] = (
             ),
             WrittenOff: lambda r: _movement(r, "written_off", "", -r.fact.amount_minor, r.fact.written_on),
             CreditNoteBooked: lambda r: _movement(
-                r, "credited", r.fact.credit_note_id, -r.fact.applied_minor, r.fact.issued_on
+                r, "credited", r.fact.credit_note_id, -r.fact.applied_minor, r.fact.applied_on
             ),
         },
     ),

@@ -128,7 +128,7 @@ async def _applications(commands: Commands, source_id: str, currency: str) -> li
 async def application(commands: Commands, customer_id: str, source_id: str, invoice_id: str) -> Mapping[str, Any]:
     """How much of a source pays an invoice of this customer, and the invoice itself. Raises NotFoundError."""
     rows = await commands.fetch(
-        """SELECT i.number, i.order_id, i.currency, i.total_minor, i.issued_on, i.due_on,
+        """SELECT i.number, i.order_id, i.currency, i.total_minor, i.due_on,
                   -sum(m.amount_minor)::bigint AS applied_minor, max(m.effective_on) AS applied_on
            FROM item_movements m JOIN open_items i USING (invoice_id)
            WHERE m.invoice_id = $1 AND m.source_id = $2 AND i.customer_id = $3 AND m.kind IN ('applied', 'unapplied')

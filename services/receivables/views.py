@@ -30,7 +30,7 @@ class PaymentBody(Body):
     customer_id: str = Field(examples=["C-42"])
     amount_minor: StrictInt = Field(description="Minor units of `currency`, at least 1", examples=[12050])
     currency: str = Field(description="ISO 4217", examples=["EUR"])
-    value_on: Day = Field(description="The bank's value day")
+    value_on: Day = Field(description="The bank's value day", examples=["2026-03-31"])
     method: str = Field("transfer", examples=["transfer", "card"])
     reference: str = Field("", description="What the payer wrote; invoice numbers in it are paid first")
     order_id: str = Field("", description="Which order a prepayment is for")
@@ -39,26 +39,26 @@ class PaymentBody(Body):
 class ApplyBody(Body):
     """Which unapplied money shall pay which open invoice, and who says so."""
 
-    source_id: str = Field(description="The payment or credit note whose money is used")
-    invoice_id: str
-    amount_minor: StrictInt = Field(description="At most what is unapplied and what is due", ge=1)
-    by: str = Field(description="The person who decides")
+    source_id: str = Field(description="The payment or credit note whose money is used", examples=["PAY-7781"])
+    invoice_id: str = Field(examples=["O-1-1"])
+    amount_minor: StrictInt = Field(description="At most what is unapplied and what is due", ge=1, examples=[12050])
+    by: str = Field(description="The person who decides", examples=["Ada Byron"])
 
 
 class UnapplyBody(Body):
     """Which application shall be taken back, in full or in part, and who says so."""
 
-    source_id: str = Field(description="The payment or credit note whose money pays the invoice")
-    invoice_id: str
-    amount_minor: StrictInt = Field(description="At most what is applied", ge=1)
-    by: str = Field(description="The person who decides")
+    source_id: str = Field(description="The payment or credit note whose money pays the invoice", examples=["PAY-7781"])
+    invoice_id: str = Field(examples=["O-1-1"])
+    amount_minor: StrictInt = Field(description="At most what is applied", ge=1, examples=[12050])
+    by: str = Field(description="The person who decides", examples=["Ada Byron"])
 
 
 class WriteOffBody(Body):
     """Why what is open shall not be collected, and who says so."""
 
-    by: str = Field(description="The person who decides")
-    reason: str
+    by: str = Field(description="The person who decides", examples=["Ada Byron"])
+    reason: str = Field(examples=["Not worth a reminder"])
 
 
 class PaymentRegisteredView(BaseModel):

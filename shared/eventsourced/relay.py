@@ -218,7 +218,7 @@ class Relay:
             ("ce_time", instant_text(meta.at)),
             ("ce_subject", subject.encode()),
             ("ce_lane", b"%d" % lane),
-            ("ce_sequence", b"%d" % sequence),
+            ("ce_lanesequence", b"%d" % sequence),
             ("traceparent", meta.trace.encode()),
             ("content-type", b"application/json"),
         ]

@@ -98,18 +98,7 @@ class Pass:
         if self._number is not None:
             self._number.begin()
         try:
-            commands: Sequence[To[Any]] = work.commands
-            for _ in range(ROUNDS_MAX):
-                reacting: list[To[Any]] = []
-                for to in commands:
-                    new = self._decide_command(to, meta, before)
-                    if new:
-                        reacting.extend(self._react(new))
-                if not reacting:
-                    break
-                commands = reacting
-            else:
-                raise RuntimeError(f"reactions did not come to an end in {ROUNDS_MAX} rounds")
+            self._decide_rounds(work.commands, meta, before)
         except BaseException:
             del result.facts[mark:]
             if self._number is not None:
@@ -123,6 +112,19 @@ class Pass:
         work.facts = result.facts[mark:]
         if work.letter is None and work.commands:
             work.after = self._state_of(work.commands[0].stream)
+
+    def _decide_rounds(self, commands: Sequence[To[Any]], meta: Meta, before: dict[str, Any]) -> None:
+        """The commands in their order, then what their facts led to, and so on until nothing follows."""
+        for _ in range(ROUNDS_MAX):
+            reacting: list[To[Any]] = []
+            for to in commands:
+                new = self._decide_command(to, meta, before)
+                if new:
+                    reacting.extend(self._react(new))
+            if not reacting:
+                return
+            commands = reacting
+        raise RuntimeError(f"reactions did not come to an end in {ROUNDS_MAX} rounds")
 
     def _state_of(self, stream: str) -> tuple[Any, int]:
         changed = self._result.states.get(stream)

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import NotFoundError
+from shared.eventsourced.commands import Commands
 from shared.http import PROBLEMS, Cursor, Limit, Page, decode_cursor, install_problems, page_of
 from shared.http.parameters import PAGE_SIZE
 from shared.http.problems import problem_response
@@ -97,8 +98,8 @@ class Retried(BaseModel):
     stopped_by: str = ""
 
 
-def build_http(running: "Running") -> FastAPI:
-    """The application of one service process."""
+def build_http(running: "Running", commands: Commands) -> FastAPI:
+    """The application of one service process. It needs nothing that is started, until the first request."""
     name = running.service.name
     app = FastAPI(
         title=f"O2C {name}",
@@ -108,13 +109,13 @@ def build_http(running: "Running") -> FastAPI:
         redoc_url=None,
     )
     install_problems(app)
-    app.include_router(running.service.routes(running.commands))
-    app.include_router(_operations(running))
+    app.include_router(running.service.routes(commands))
+    app.include_router(_operations(running, commands))
     app.add_middleware(BodyLimit, bytes_max=running.settings.body_bytes_max)
     return app
 
 
-def _operations(running: "Running") -> APIRouter:
+def _operations(running: "Running", commands: Commands) -> APIRouter:
     router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
     @router.get("/health/live", summary="The process is not stuck")
@@ -139,15 +140,15 @@ def _operations(running: "Running") -> APIRouter:
     async def rebuild() -> dict[str, int]:
         return {"facts": await running.rebuild()}
 
-    _letters(router, running)
+    _letters(router, running, commands)
     return router
 
 
-def _letters(router: APIRouter, running: "Running") -> None:
+def _letters(router: APIRouter, running: "Running", commands: Commands) -> None:
     @router.get("/dead-letters", summary="Messages that could not be processed, newest first")
     async def dead_letters(limit: Limit = PAGE_SIZE, cursor: Cursor = None, status: str = "") -> Page[DeadLetter]:
         key = decode_cursor(cursor, int)
-        rows = await running.commands.fetch(
+        rows = await commands.fetch(
             f"SELECT {_SHOWN} FROM dead_letters WHERE ($1 = '' OR status = $1) AND ($2::bigint IS NULL OR id < $2) "
             "ORDER BY id DESC LIMIT $3",
             status.replace("\x00", ""),
@@ -159,7 +160,7 @@ def _letters(router: APIRouter, running: "Running") -> None:
 
     @router.get("/dead-letters/{letter_id}", summary="One of them, whole")
     async def dead_letter(letter_id: int) -> DeadLetterWhole:
-        rows = await running.commands.fetch("SELECT * FROM dead_letters WHERE id = $1", _bigint(letter_id))
+        rows = await commands.fetch("SELECT * FROM dead_letters WHERE id = $1", _bigint(letter_id))
         if not rows:
             raise NotFoundError(f"there is no dead letter {letter_id}")
         return DeadLetterWhole.model_validate(_shown_whole(rows[0]))

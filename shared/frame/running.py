@@ -159,7 +159,7 @@ class Running:
         listening.bind((self.settings.http_host, self.settings.http_port))
         self.port = listening.getsockname()[1]
         config = uvicorn.Config(
-            build_http(self),
+            build_http(self, self.commands),
             lifespan="off",
             access_log=False,
             log_config=None,

@@ -43,17 +43,20 @@ class ProblemDocument(BaseModel):
     errors: list[Reason] = Field(default_factory=list)
 
 
-def _documented(status: HTTPStatus, description: str) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/ProblemDocument"}
-    return {"description": description, "model": ProblemDocument, "content": {CONTENT_TYPE: {"schema": schema}}}
+_SCHEMAS = "#/components/schemas/"
+
+
+def _documented(description: str) -> dict[str, Any]:
+    """Without FastAPI's `model`, which would promise `application/json` too."""
+    return {"description": description, "content": {CONTENT_TYPE: {"schema": {"$ref": f"{_SCHEMAS}ProblemDocument"}}}}
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    404: _documented(HTTPStatus.NOT_FOUND, "There is no such thing"),
-    409: _documented(HTTPStatus.CONFLICT, "The rules forbid it, or the id was used for other content"),
-    412: _documented(HTTPStatus.PRECONDITION_FAILED, "It has changed since you read it (If-Match)"),
-    422: _documented(HTTPStatus.UNPROCESSABLE_ENTITY, "The input has problems; all are listed, nothing was stored"),
-    503: _documented(HTTPStatus.SERVICE_UNAVAILABLE, "A dependency is away or the queue is full; try again"),
+    404: _documented("There is no such thing"),
+    409: _documented("The rules forbid it, or the id was used for other content"),
+    412: _documented("It has changed since you read it (If-Match)"),
+    422: _documented("The input has problems; all are listed, nothing was stored"),
+    503: _documented("A dependency is away or the queue is full; try again"),
 }
 """For `APIRouter(responses=PROBLEMS)`: the problems every route may answer with."""
 
@@ -70,6 +73,16 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_bug)
+    describe = app.openapi
+
+    def with_problems() -> dict[str, Any]:
+        document = describe()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        problem = ProblemDocument.model_json_schema(ref_template=_SCHEMAS + "{model}")
+        schemas.update({**problem.pop("$defs"), "ProblemDocument": problem})
+        return document
+
+    app.openapi = with_problems  # type: ignore[method-assign]  # the way that FastAPI documents
 
 
 def problem_response(

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from o2c.stack.ports import LOOPBACK
 from tests.support.brokers import kafka_in, why_no_kafka
 from tests.support.kafka_client import consume, consume_in_group, create_topic, produce, topics_of
+from tests.support.listening import listening_addresses
 
 pytestmark = pytest.mark.connected
 
@@ -23,6 +25,8 @@ async def test_records_and_offsets_are_kept_over_restart_and_kill_and_gone_after
     kafka = kafka_in(stack_home)
     await kafka.start()
     try:
+        for port in (kafka.port, kafka.controller_port):
+            assert listening_addresses(port) == {LOOPBACK}
         await create_topic(kafka.servers, "t", partitions=3)
         await produce(kafka.servers, "t", [b"a", b"b"])
         assert await consume_in_group(kafka.servers, "t", "g", 2) == [b"a", b"b"]

@@ -29,7 +29,7 @@ async def _remembered(postgres: Postgres) -> list[int]:
     return [row["number"] for row in rows]
 
 
-async def test_commits_are_durable_and_only_loopback_is_listened_on(postgres: str) -> None:
+async def test_commits_are_durable(postgres: str) -> None:
     connection = await asyncpg.connect(f"{postgres}/postgres")
     try:
         for name, value in (("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on")):
@@ -97,6 +97,20 @@ async def test_a_home_that_the_account_cannot_reach_works_too(stack_home: Path) 
         await postgres.stop()
         postgres.wipe()
     assert closed.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="whoever is not root runs the package's own binaries")
+async def test_binaries_that_the_account_cannot_reach_are_copied(
+    stack_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("o2c.stack.postgres._OF_ROOT_BINARIES", stack_home / "binaries")
+    monkeypatch.setattr("o2c.stack.postgres._usable", lambda account, binaries: False)
+    postgres = postgres_in(stack_home)
+    await postgres.start()
+    try:
+        assert Path(postgres.launch().argv[0]).is_relative_to(stack_home / "binaries")
+    finally:
+        await postgres.stop()
 
 
 async def test_a_taken_port_is_an_error_and_not_a_server_that_seems_ready(stack_home: Path, postgres: str) -> None:

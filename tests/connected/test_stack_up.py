@@ -15,11 +15,12 @@ import msgspec
 import pytest
 
 from o2c.stack import AlreadyUpError, Part, Stack, StackError, StackOptions, StackState
-from o2c.stack.ports import SERVICES, free_port
+from o2c.stack.ports import LOOPBACK, SERVICES, free_port
 from o2c.stack.processes import Backoff, Identity, identity_of
 from o2c.stack.state import Home
 from tests.support.homes import temporary_home
 from tests.support.kafka_client import create_topic, topics_of
+from tests.support.listening import listening_addresses
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.connected
@@ -77,6 +78,12 @@ async def test_up_means_ready_and_down_leaves_no_process(stack_home: Path) -> No
     after = Stack.state(stack_home)
     assert after is not None
     assert after.phase == "down"
+
+
+async def test_everything_listens_on_loopback_only(stack_home: Path) -> None:
+    async with await Stack.up(_options(stack_home)) as stack:
+        for part in stack.snapshot().parts.values():
+            assert listening_addresses(part.port) == {LOOPBACK}
 
 
 async def test_two_homes_run_side_by_side_and_one_home_takes_one_stack(stack_home: Path) -> None:

@@ -90,7 +90,6 @@ def unapply(amount_minor: int, applied_minor: int, invoice_id: str = "1", **chan
         "customer_id": CUSTOMER,
         "currency": "EUR",
         "total_minor": 120_00,
-        "issued_on": ISSUED,
         "due_on": DUE,
         "applied_minor": applied_minor,
         "applied_on": PAID,

@@ -18,6 +18,7 @@ from services.receivables.domain.account_facts import (
 )
 from shared.errors import DomainError, NotFoundError
 from shared.eventsourced.testing import Scenario
+from shared.values import evolved
 from tests.receivables.given import (
     CUSTOMER,
     DUE,
@@ -293,7 +294,7 @@ def test_a_credit_note_reduces_what_is_due_on_an_unpaid_invoice_rule_17() -> Non
     story = after(book(), credit_note(30_00))
     ids = ("CN-1", "CRN-2026-1", "1", "INV-2026-1", "O-1", CUSTOMER, "EUR")
     on = date(2026, 3, 20)
-    booked = CreditNoteBooked(*ids, 25_00, 5_00, 30_00, 30_00, 0, on)
+    booked = CreditNoteBooked(*ids, 25_00, 5_00, 30_00, 30_00, 0, on, on)
     story.then(booked, entry(2, on, "CRN-2026-1", (REVENUE, 25_00), (TAX, 5_00), (AR, -30_00), order_id="O-1"))
     assert (due(story), unapplied(story)) == ({"1": 90_00}, {})
 
@@ -360,7 +361,21 @@ def test_unapplying_restores_both_sides_rule_19() -> None:
     lines = ((AR, 120_00), (CREDIT, -120_00))
     assert of(story, JournalPosted) == [entry(3, date(2026, 3, 25), "P-1", *lines, order_id="O-1")]
     assert (due(story), unapplied(story)) == ({"1": 120_00}, {"P-1": 120_00})
-    assert story.state().items["1"] == after(book()).state().items["1"]
+    again = after(book()).state().items["1"]
+    assert story.state().items["1"] == evolved(again, open_since=date(2026, 3, 25))
+
+
+def test_nothing_pays_a_reopened_item_on_a_day_before_it_was_reopened_rule_29() -> None:
+    reopened = after(book(), pay(reference="INV-2026-1"), unapply(120_00, 120_00))
+    on, earlier = date(2026, 3, 25), date(2026, 3, 12)
+    story = reopened.when(pay(50_00, "P-2", reference="INV-2026-1", value_on=earlier))
+    assert [e.posted_on for e in of(story, JournalPosted)] == [earlier, on]
+    story = reopened.when(credit_note(60_00, issued_on=earlier))
+    back = ((REVENUE, 50_00), (TAX, 10_00), (CREDIT, -60_00))
+    assert of(story, JournalPosted) == [
+        entry(4, earlier, "CRN-2026-1", *back, order_id="O-1"),
+        entry(5, on, "CRN-2026-1", (CREDIT, 60_00), (AR, -60_00), order_id="O-1"),
+    ]
 
 
 def test_a_part_of_an_application_can_be_taken_back() -> None:
@@ -386,7 +401,7 @@ def test_what_a_person_unapplied_waits_for_a_person() -> None:
 
 def test_a_reopened_invoice_can_be_paid_again() -> None:
     story = after(book(), pay(reference="INV-2026-1"), unapply(120_00, 120_00), pay(120_00, "P-2"))
-    assert (of(story, InvoicePaid), unapplied(story)) == ([paid()], {"P-1": 120_00})
+    assert (of(story, InvoicePaid), unapplied(story)) == ([paid(paid_on=date(2026, 3, 25))], {"P-1": 120_00})
 
 
 def test_a_person_writes_off_what_is_open_rule_26() -> None:

@@ -33,7 +33,7 @@ CURRENCIES = ("EUR", "GBP")
 days = st.integers(0, 40).map(lambda n: START + timedelta(n))
 amounts = st.integers(1, 60)
 steps = st.tuples(
-    st.sampled_from(["book", "pay", "credit", "apply", "unapply", "write off"]),
+    st.sampled_from(["book", "pay", "pay", "credit", "apply", "unapply", "unapply", "write off"]),
     st.integers(0, 5),
     amounts,
     days,
@@ -113,9 +113,7 @@ class History:
         if not sums:
             return None
         source_id, applied_minor = sums.most_common(1)[0]
-        values = {
-            name: getattr(invoice, name) for name in ("order_id", "currency", "total_minor", "issued_on", "due_on")
-        }
+        values = {name: getattr(invoice, name) for name in ("order_id", "currency", "total_minor", "due_on")}
         more = {"source_id": source_id, "applied_on": last_on[source_id], "on": on}
         return unapply(min(amount, applied_minor), applied_minor, invoice.invoice_id, **values, **more)
 
@@ -199,23 +197,32 @@ def test_the_indexes_hold_what_is_open_and_nothing_else(history: History) -> Non
     assert [key for chunk in state.credit_index.chunks for key in chunk] == waiting
 
 
-@given(histories, st.integers(0, 45).map(lambda n: START + timedelta(n)))
-@settings(max_examples=60, deadline=None)
-def test_movements_as_of_any_day_are_the_control_account_of_that_day_rule_29(history: History, on: date) -> None:
-    rows = [row for row in rows_of(history.facts, "item_movements") if row["effective_on"] <= on]
-    per_invoice: Counter[str] = Counter()
-    for row in rows:
-        per_invoice[row["invoice_id"]] += row["amount_minor"]
-    for currency in CURRENCIES:
-        open_then = sum(row["amount_minor"] for row in rows if row["currency"] == currency)
-        assert open_then == balance(history.facts, RECEIVABLES, currency, on)
-    assert all(0 <= per_invoice[i] <= invoice.total_minor for i, invoice in history.invoices.items())
+@given(histories)
+@settings(max_examples=100, deadline=None)
+def test_movements_as_of_any_day_are_the_control_account_of_that_day_rule_29(history: History) -> None:
+    rows = rows_of(history.facts, "item_movements")
+    for on in days_of(history):
+        per_invoice: Counter[str] = Counter()
+        per_currency: Counter[str] = Counter()
+        for row in rows:
+            if row["effective_on"] <= on:
+                per_invoice[row["invoice_id"]] += row["amount_minor"]
+                per_currency[row["currency"]] += row["amount_minor"]
+        for currency in CURRENCIES:
+            assert per_currency[currency] == balance(history.facts, RECEIVABLES, currency, on)
+        assert all(0 <= per_invoice[i] <= invoice.total_minor for i, invoice in history.invoices.items())
 
 
-@given(histories, st.integers(0, 45).map(lambda n: START + timedelta(n)))
+@given(histories)
 @settings(max_examples=60, deadline=None)
-def test_customer_credit_is_a_liability_on_any_day_rule_22(history: History, on: date) -> None:
-    assert all(balance(history.facts, CUSTOMER_CREDIT, currency, on) <= 0 for currency in CURRENCIES)
+def test_customer_credit_is_a_liability_on_any_day_rule_22(history: History) -> None:
+    for on in days_of(history):
+        assert all(balance(history.facts, CUSTOMER_CREDIT, currency, on) <= 0 for currency in CURRENCIES)
+
+
+def days_of(history: History) -> list[date]:
+    """Every day on which something was posted."""
+    return sorted({fact.posted_on for fact in history.facts if isinstance(fact, JournalPosted)})
 
 
 @given(histories)

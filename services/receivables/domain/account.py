@@ -221,12 +221,12 @@ def _with_credit_note(state: Account, fact: CreditNoteBooked) -> Account:
 def _with_unapplied(state: Account, fact: CashUnapplied) -> Account:
     item = state.items.get(fact.invoice_id)
     if item is not None:
-        state = _with_open(state, item, fact.open_minor)
+        open_since = max(item.open_since, fact.unapplied_on)
+        state = _with_open(state, evolved(item, open_since=open_since), fact.open_minor)
     else:
-        days = (fact.issued_on, fact.due_on)
+        ids = (fact.invoice_id, fact.invoice_number, fact.order_id, fact.currency)
         amounts = (fact.total_minor, fact.open_minor)
-        again = OpenItem(fact.invoice_id, fact.invoice_number, fact.order_id, fact.currency, *amounts, *days)
-        state = _with_item(state, again)
+        state = _with_item(state, OpenItem(*ids, *amounts, fact.unapplied_on, fact.due_on))
     # Waits for nothing: a person took it back, so a person decides what it pays, the source's other rest included.
     return _with_credit(state, Credit(fact.source_id, fact.currency, fact.amount_minor, fact.unapplied_on))
 
@@ -325,11 +325,11 @@ def _book_invoice(state: Account, c: BookInvoice) -> Sequence[AccountFact]:
 
 def _paid_from_credit(state: Account, draft: _Draft, item: OpenItem) -> tuple[OpenItem, date]:
     """Apply the credit that waited for this invoice; the item then, and the latest day of an application."""
-    latest_on = item.issued_on
+    latest_on = item.open_since
     for credit in _waiting_for(state, item):
         if not item.open_minor:
             break
-        on = max(item.issued_on, credit.since_on)
+        on = max(item.open_since, credit.since_on)
         item = draft.apply(item, credit.source_id, min(credit.rest_minor, item.open_minor), on)
         latest_on = max(latest_on, on)
     return item, latest_on
@@ -363,7 +363,7 @@ def _receive_payment(state: Account, c: ReceivePayment) -> Sequence[AccountFact]
     for item in _paid_by(state, c):
         amount_minor = min(rest_minor, item.open_minor)
         rest_minor -= amount_minor
-        on = max(c.value_on, item.issued_on)
+        on = max(c.value_on, item.open_since)
         draft.settle(draft.apply(item, c.payment_id, amount_minor, on), on, c.write_off_max_minor)
         if not rest_minor:
             break
@@ -405,16 +405,24 @@ def _book_credit_note(state: Account, c: BookCreditNote) -> Sequence[AccountFact
     assert c.net_minor + c.tax_minor == c.total_minor, "a credit note is its net and its tax"
     item = state.items.get(c.invoice_id)
     applied_minor = min(item.open_minor, c.total_minor) if item is not None else 0
-    credited_minor = c.total_minor - applied_minor
+    on = max(c.issued_on, item.open_since) if item is not None else c.issued_on
     ids = (c.credit_note_id, c.number, c.invoice_id, c.invoice_number, c.order_id, c.customer_id, c.currency)
-    amounts = (c.net_minor, c.tax_minor, c.total_minor, applied_minor, credited_minor)
-    draft = _Draft(c.customer_id, c.currency, CreditNoteBooked(*ids, *amounts, c.issued_on))
-    draft.post(c.issued_on, (REVENUE, c.net_minor), (TAX_PAYABLE, c.tax_minor))
-    draft.post(c.issued_on, (RECEIVABLES, -applied_minor), (CUSTOMER_CREDIT, -credited_minor))
+    amounts = (c.net_minor, c.tax_minor, c.total_minor, applied_minor, c.total_minor - applied_minor)
+    draft = _Draft(c.customer_id, c.currency, CreditNoteBooked(*ids, *amounts, c.issued_on, on))
+    _post_credit_note(draft, c, applied_minor, on)
     if item is not None:
         assert item.currency == c.currency, "a credit note has its invoice's currency"
-        draft.settle(evolved(item, open_minor=item.open_minor - applied_minor), c.issued_on)
+        draft.settle(evolved(item, open_minor=item.open_minor - applied_minor), on)
     return draft.facts_and_entries(state, c.number, c.order_id)
+
+
+def _post_credit_note(draft: _Draft, c: BookCreditNote, applied_minor: int, applied_on: date) -> None:
+    """Revenue and tax back; what lowers the receivable on a later day is the customer's credit until then."""
+    now_minor = applied_minor if applied_on == c.issued_on else 0
+    draft.post(c.issued_on, (REVENUE, c.net_minor), (TAX_PAYABLE, c.tax_minor))
+    draft.post(c.issued_on, (RECEIVABLES, -now_minor), (CUSTOMER_CREDIT, now_minor - c.total_minor))
+    later_minor = applied_minor - now_minor
+    draft.post(applied_on, (CUSTOMER_CREDIT, later_minor), (RECEIVABLES, -later_minor))
 
 
 def _apply_cash(state: Account, c: ApplyCash) -> Sequence[AccountFact]:
@@ -426,7 +434,7 @@ def _apply_cash(state: Account, c: ApplyCash) -> Sequence[AccountFact]:
         raise DomainError(
             f"{credit.rest_minor} are unapplied and {item.open_minor} are due, in minor units", code="amount_not_there"
         )
-    on = max(c.on, item.issued_on, credit.since_on)
+    on = max(c.on, item.open_since, credit.since_on)
     draft = _Draft(c.customer_id, item.currency)
     draft.settle(draft.apply(item, c.source_id, c.amount_minor, on, c.by), on)
     return draft.facts_and_entries(state, c.source_id, item.order_id)
@@ -441,14 +449,14 @@ def _unapply_cash(state: Account, c: UnapplyCash) -> Sequence[AccountFact]:
     ids = (c.source_id, c.invoice_id, c.invoice_number, c.order_id, c.customer_id)
     amounts = (c.amount_minor, c.currency, open_minor, c.total_minor)
     on = max(c.on, c.applied_on)
-    draft = _Draft(c.customer_id, c.currency, CashUnapplied(*ids, *amounts, c.issued_on, c.due_on, on, c.by))
+    draft = _Draft(c.customer_id, c.currency, CashUnapplied(*ids, *amounts, c.due_on, on, c.by))
     draft.post(on, (RECEIVABLES, c.amount_minor), (CUSTOMER_CREDIT, -c.amount_minor))
     return draft.facts_and_entries(state, c.source_id, c.order_id)
 
 
 def _write_off(state: Account, c: WriteOff) -> Sequence[AccountFact]:
     item = _open_item(state, c.invoice_id)
-    on = max(c.on, item.issued_on)
+    on = max(c.on, item.open_since)
     draft = _Draft(c.customer_id, item.currency)
     draft.settle(draft.write_off(item, c.reason, on, c.by), on)
     return draft.facts_and_entries(state, item.number, item.order_id)

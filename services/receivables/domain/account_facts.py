@@ -31,7 +31,10 @@ class InvoiceBooked(Fact, frozen=True, gc=False):
 
 @fact("receivables.CreditNoteBooked")
 class CreditNoteBooked(Fact, frozen=True, gc=False):
-    """A credit note lowered what is due by `applied_minor`; the rest, `credited_minor`, is the customer's credit."""
+    """A credit note lowered what is due by `applied_minor`; the rest, `credited_minor`, is the customer's credit.
+
+    `applied_on`: the first day on which both the credit note and the open amount are there.
+    """
 
     credit_note_id: str
     number: str
@@ -46,6 +49,7 @@ class CreditNoteBooked(Fact, frozen=True, gc=False):
     applied_minor: int
     credited_minor: int
     issued_on: date
+    applied_on: date
 
 
 @fact("receivables.PaymentReceived")
@@ -85,7 +89,7 @@ class CashApplied(Fact, frozen=True, gc=False):
 class CashUnapplied(Fact, frozen=True, gc=False):
     """A person took an application back: `open_minor` is due on the invoice again, the money is credit again.
 
-    The invoice's own total and days come along, because a closed item was forgotten.
+    The invoice's own total and due day come along, because a closed item was forgotten.
     """
 
     source_id: str
@@ -97,7 +101,6 @@ class CashUnapplied(Fact, frozen=True, gc=False):
     currency: str
     open_minor: int
     total_minor: int
-    issued_on: date
     due_on: date
     unapplied_on: date
     by: str
@@ -229,7 +232,6 @@ class UnapplyCash(Command, frozen=True, gc=False):
     customer_id: str
     currency: str
     total_minor: int
-    issued_on: date
     due_on: date
     applied_minor: int
     applied_on: date
@@ -254,7 +256,11 @@ AccountCommand = BookInvoice | BookCreditNote | ReceivePayment | ApplyCash | Una
 
 
 class OpenItem(Value, frozen=True, gc=False):
-    """An invoice of which `open_minor` (1 … total) is still due."""
+    """An invoice of which `open_minor` (1 … total) is still due.
+
+    `open_since`: its day of issue, or the last day on which money was taken back from it. Nothing pays it on an earlier
+    day, so that it is not negative as of any day.
+    """
 
     invoice_id: str
     number: str
@@ -262,7 +268,7 @@ class OpenItem(Value, frozen=True, gc=False):
     currency: str
     total_minor: int
     open_minor: int
-    issued_on: date
+    open_since: date
     due_on: date
 
 

@@ -1,0 +1,1 @@
+"""How fast it goes: generated orders through the whole cycle, beside a bare chain on the same machine."""

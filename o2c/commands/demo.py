@@ -1,0 +1,172 @@
+"""`o2c demo`: real orders go to cash through all services, before your eyes, and it is proved."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from itertools import count, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from o2c.addresses import Addresses
+from o2c.commands import verify as verifying
+from o2c.commands.output import AsJson, Exit, err, explained, fail, out, print_json, run
+from o2c.commands.stack import BrokerChoice, WithBroker, show
+from o2c.commands.stacking import addresses_of, fresh_stack, report_to
+from o2c.data import demo_orders
+from o2c.importing import ImportReport, open_text, read_orders
+from o2c.outside.clerk import Clerk
+from o2c.outside.plan import DEMO_SHARES
+from o2c.outside.world import Course, World
+from o2c.services import Services
+from o2c.stack import StackOptions, StackState, default_home
+from o2c.verify import Verdict, trial_balance
+from shared.contracts.inbound import Customer, Order
+from shared.money import text_from_minor
+from shared.values import Value, evolved
+
+SEED = 2010
+LATE_BP = 800
+IN_FLIGHT_MAX = 200
+SECONDS_MAX = 120.0
+VERIFY_SECONDS_MAX = 20.0
+
+
+class DemoRun(Value, frozen=True, gc=False):
+    """What a demo led to, for the summary and the report."""
+
+    world: World
+    imported: ImportReport
+    finished: bool
+    seconds: float
+    verdict: Verdict
+    trial_balance_minor: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The report. Amounts are minor units, summed over the currencies that `currencies` lists one by one."""
+        progress = self.world.progress
+        invoiced, applied = progress.invoiced_minor(), progress.applied_minor
+        return {
+            "orders": progress.placed,
+            "invoices": len(progress.invoices),
+            "payments": len(progress.received),
+            "refused": self.imported.refused.total(),
+            "seconds": round(self.seconds, 2),
+            "currencies": {
+                currency: {"invoiced_minor": invoiced[currency], "cash_applied_minor": applied[currency]}
+                for currency in sorted(invoiced | applied)
+            },
+            "invoiced_minor": invoiced.total(),
+            "cash_applied_minor": applied.total(),
+            "trial_balance_minor": self.trial_balance_minor,
+            "verified": self.verdict.ok,
+        }
+
+
+def demo(
+    orders: Annotated[
+        int | None, typer.Option(min=1, help="How many of the real orders; more than there are: in several rounds.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the figures there.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards.")] = False,
+    broker: WithBroker = BrokerChoice.EMBEDDED,
+    time_out: Annotated[float, typer.Option(min=1, help="Seconds for all orders to reach their end.")] = SECONDS_MAX,
+    as_json: AsJson = False,
+) -> None:
+    """Take real orders from placed to paid, with payments of every kind, and verify the result.
+
+    The stack is its own, in a `demo` directory of the home that is emptied first, and ends with the command.
+    """
+    with explained():
+        options = StackOptions(home=default_home() / "demo", broker=broker.value)
+    done, state = run(lambda: _demo(options, orders, keep, time_out))
+    report_to(report, msgspec.json.format(msgspec.json.encode(done.as_json()), indent=2))
+    if as_json:
+        print_json(done.as_json())
+    else:
+        _summarise(done, state, keep)
+    if not done.finished:
+        fail(f"not all orders reached their end in {time_out:.0f} s: {done.world.progress.missing()}", Exit.WRONG)
+    if not done.verdict.ok:
+        fail("the verification failed", Exit.WRONG)
+
+
+def load(wanted: int | None) -> tuple[list[Customer], list[Order], ImportReport]:
+    """The shipped orders, at most `wanted`. Beyond their number they are ordered again, under ids of their own."""
+    imported = ImportReport()
+    with open_text(demo_orders()) as text:
+        messages = list(read_orders(text, imported))
+    customers = [message for message in messages if isinstance(message, Customer)]
+    orders = [message for message in messages if isinstance(message, Order)]
+    return customers, orders if wanted is None else list(islice(_rounds(orders), wanted)), imported
+
+
+def _rounds(orders: list[Order]) -> Iterable[Order]:
+    yield from orders
+    for number in count(2):
+        for order in orders:
+            yield evolved(order, order_id=f"{order.order_id}-{number}")
+
+
+async def _demo(
+    options: StackOptions, wanted: int | None, keep: bool, seconds_max: float
+) -> tuple[DemoRun, StackState]:
+    started = time.monotonic()
+    customers, orders, imported = load(wanted)
+    world = World(customers, orders, Course(SEED, DEMO_SHARES, LATE_BP, IN_FLIGHT_MAX))
+    async with fresh_stack(options, keep=keep) as state:
+        where = addresses_of(state)
+        async with Services(where.http_urls) as services:
+            world.clerk = Clerk(services)
+            finished = await _play(world, where, seconds_max)
+        # Without the end of the orders there is nothing to wait for: what is stuck stays so.
+        verdict = await verifying.checked(where, VERIFY_SECONDS_MAX if finished else 0)
+        balance = await trial_balance(where.database_of)
+        seconds = time.monotonic() - started
+    return DemoRun(world, imported, finished, seconds, verdict, balance), state
+
+
+async def _play(world: World, where: Addresses, seconds_max: float) -> bool:
+    total, progress = len(world.orders), world.progress
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err) as bars:
+        placed, invoiced, finished = (bars.add_task(name, total=total) for name in ("placed", "invoiced", "finished"))
+
+        def watch() -> None:
+            bars.update(placed, completed=progress.placed)
+            bars.update(invoiced, completed=len(progress.final))
+            bars.update(finished, completed=progress.finished)
+
+        return await world.run(where.kafka_servers, seconds_max=seconds_max, watch=watch)
+
+
+def _summarise(done: DemoRun, state: StackState, keep: bool) -> None:
+    figures, progress = done.as_json(), done.world.progress
+    out.print(f"\n[bold]{figures['orders']} real orders of {done.imported.customers} customers went to cash[/]")
+    listing = Table.grid(padding=(0, 2))
+    rows = done.imported
+    listing.add_row("rows of the file", f"{rows.rows}: {rows.taken} taken, {figures['refused']} refused with a reason")
+    listing.add_row("invoices", str(figures["invoices"]))
+    listing.add_row("payments", f"{figures['payments']}, generated: {_kinds(done.world)}")
+    listing.add_row("waited for credit", f"{len(progress.held)} orders")
+    for currency, sums in figures["currencies"].items():
+        listing.add_row(f"invoiced {currency}", text_from_minor(sums["invoiced_minor"], currency))
+        listing.add_row(f"cash applied {currency}", text_from_minor(sums["cash_applied_minor"], currency))
+    listing.add_row("trial balance", f"{figures['trial_balance_minor']} (debits − credits)")
+    listing.add_row("seconds", f"{figures['seconds']}")
+    out.print(listing)
+    verifying.show(done.verdict)
+    if keep:
+        out.print(f"\nAll of it runs on; `O2C_HOME={state.home} o2c down` ends it:")
+        show(state)
+    else:
+        out.print(f"\nTo look around: `O2C_HOME={state.home} o2c up`, or `o2c demo --keep`.")
+
+
+def _kinds(world: World) -> str:
+    kinds = Counter(world.plans.values())
+    return ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in kinds.most_common())

@@ -1,0 +1,4 @@
+"""Documents that are made from the code and kept beside it: message schemas, who hears whom, AsyncAPI and OpenAPI.
+
+`python -m o2c.documents` writes them, `python -m o2c.documents --check` says which are out of date.
+"""

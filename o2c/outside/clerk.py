@@ -1,0 +1,49 @@
+"""The accounts receivable clerk: sends money that names the wrong invoice to the right one, over the API."""
+
+import asyncio
+from urllib.parse import quote
+
+from o2c.outside.heard import Invoice
+from o2c.services import Services
+from shared.contracts.inbound import Payment
+from shared.errors import ConflictError, NotFoundError
+
+ATTEMPTS_MAX = 20
+WAIT_SECONDS = 0.25
+
+
+class Clerk:
+    """Works off payments that wait without an invoice, one after the other, until told to stop."""
+
+    def __init__(self, services: Services, *, name: str = "clerk") -> None:
+        self._services, self._name = services, name
+        self._waiting: asyncio.Queue[tuple[Invoice, Payment]] = asyncio.Queue()
+
+    def take(self, invoice: Invoice, payment: Payment) -> None:
+        """This payment was received and is for this invoice, whatever its reference says."""
+        self._waiting.put_nowait((invoice, payment))
+
+    async def work(self) -> None:
+        """Apply what waits; ends by cancellation. Raises UnavailableError if receivables does not answer."""
+        while True:
+            await self._apply(*await self._waiting.get())
+
+    async def _apply(self, invoice: Invoice, payment: Payment) -> None:
+        """Decide on the account as it is; if it has moved on meanwhile, look again."""
+        path = f"/accounts/{quote(invoice.customer_id, safe='')}"
+        body = {
+            "source_id": payment.payment_id,
+            "invoice_id": invoice.invoice_id,
+            "amount_minor": min(payment.amount_minor, invoice.total_minor),
+            "by": self._name,
+        }
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                seen = await self._services.etag("receivables", path)
+                await self._services.post("receivables", f"{path}/apply", body=body, seen=seen)
+            except NotFoundError:
+                return  # an earlier run has done it: neither the money nor the invoice is open any more
+            except ConflictError:
+                await asyncio.sleep(WAIT_SECONDS)
+            else:
+                return

@@ -1,0 +1,108 @@
+"""The services' HTTP faces as the operator's commands need them."""
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from shared.errors import ConflictError, DomainError, NotFoundError, UnavailableError
+
+ANSWER_SECONDS_MAX = 10.0
+REBUILD_SECONDS_MAX = 1_800.0
+
+
+class Services:
+    """Asks services by name. Their problems come back as errors: NotFound, Conflict, Domain, Unavailable."""
+
+    def __init__(self, http_urls: Mapping[str, str]) -> None:
+        self._urls = dict(http_urls)
+        # No proxy of the environment knows our services' addresses.
+        self._client = httpx.AsyncClient(timeout=ANSWER_SECONDS_MAX, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The services that can be asked."""
+        return tuple(self._urls)
+
+    async def get(self, service: str, path: str, **params: Any) -> Any:
+        """The JSON that a path of a service answers."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return _json(service, await self._response(service, "GET", path, params=given))
+
+    async def post(
+        self,
+        service: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        seen: str | None = None,
+        seconds_max: float = ANSWER_SECONDS_MAX,
+    ) -> Any:
+        """Ask a service to do something; the JSON it answers. `seen`: the ETag that this is decided on (If-Match)."""
+        headers = {} if seen is None else {"If-Match": seen}
+        response = await self._response(service, "POST", path, json=body, headers=headers, timeout=seconds_max)
+        return _json(service, response)
+
+    async def etag(self, service: str, path: str) -> str:
+        """The ETag of what is there, to be handed to `post` as `seen`."""
+        response = await self._response(service, "GET", path)
+        return str(response.headers.get("ETag", ""))
+
+    async def statuses(self) -> dict[str, dict[str, Any]]:
+        """`GET /status` of every service at once; `{"unreachable": reason}` for one that does not answer."""
+        answers = await asyncio.gather(*(self._status(name) for name in self._urls))
+        return dict(zip(self._urls, answers, strict=True))
+
+    async def _status(self, service: str) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = await self.get(service, "/status")
+        except UnavailableError as error:
+            return {"service": service, "unreachable": error.message}
+        return answer
+
+    async def _response(self, service: str, method: str, path: str, **options: Any) -> httpx.Response:
+        url = self._urls.get(service)
+        if url is None:
+            raise NotFoundError(f"there is no service {service!r}; there are {', '.join(self._urls)}")
+        try:
+            response = await self._client.request(method, url + path, **options)
+        except httpx.TransportError as error:
+            raise UnavailableError(f"{service} does not answer at {url}: {type(error).__name__} {error}") from error
+        if response.is_error:
+            raise _problem(service, response)
+        return response
+
+
+def _json(service: str, response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise UnavailableError(f"{response.url} answers something that is not JSON: is it {service}?") from error
+
+
+def _problem(service: str, response: httpx.Response) -> Exception:
+    """An RFC 9457 problem as the error it came from."""
+    try:
+        document = response.json()
+        detail = f"{service}: {document.get('detail') or document.get('title')}"
+    except (ValueError, AttributeError):
+        detail = f"{service} answers {response.status_code} {response.reason_phrase}"
+    match response.status_code:
+        case 404:
+            return NotFoundError(detail)
+        case 409 | 412:
+            return ConflictError(detail)
+        case status if status >= 500:
+            return UnavailableError(detail)
+        case _:
+            return DomainError(detail)

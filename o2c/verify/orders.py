@@ -1,0 +1,59 @@
+"""What must hold for orders over all services: they end when they should, and analytics tells the same story."""
+
+from o2c.verify.stores import Stores, facts
+from o2c.verify.verdict import Finding, same, together
+
+_PLACED = facts("order.OrderPlaced")
+_COMPLETED = facts("order.OrderCompleted")
+
+
+async def orders_complete_when_paid(stores: Stores) -> Finding:
+    """An order is completed exactly when it is invoiced to the end and nothing is due on any of its invoices."""
+    completed = await stores.table("order", f"SELECT d->>'order_id', 1 FROM {_COMPLETED} f")
+    invoiced = await stores.table(
+        "billing",
+        f"SELECT d->>'order_id', bool_or((d->>'final')::boolean) FROM {facts('billing.Invoiced')} f GROUP BY 1",
+    )
+    due = await stores.table("receivables", "SELECT order_id, sum(open_minor)::numeric FROM open_items GROUP BY 1")
+    paid = {order_id: 1 for order_id, final in invoiced.items() if final and due.get(order_id, 0) == 0}
+    return same(completed, paid)
+
+
+async def orders_table_is_what_was_recorded(stores: Stores) -> Finding:
+    """The clerk's list has every order that was placed, with its total, and shows as completed those that are."""
+    table = await stores.table("order", "SELECT order_id, total_minor::numeric FROM orders")
+    placed = await stores.table("order", f"SELECT d->>'order_id', (d->>'total_minor')::numeric FROM {_PLACED} f")
+    shown = await stores.table("order", "SELECT order_id, 1 FROM orders WHERE status = 'completed'")
+    completed = await stores.table("order", f"SELECT d->>'order_id', 1 FROM {_COMPLETED} f")
+    return together([same(table, placed), same(shown, completed)])
+
+
+async def analytics_has_every_order(stores: Stores) -> Finding:
+    """Ordered, invoiced and credited per order, and which are completed, are what order and billing recorded."""
+    sums = "SELECT d->>'order_id', sum((d->>'total_minor')::numeric) FROM {} f GROUP BY 1"
+    findings = []
+    for service, name, column in (
+        ("order", "order.OrderPlaced", "ordered_minor"),
+        ("billing", "billing.Invoiced", "invoiced_minor"),
+        ("billing", "billing.CreditNoteIssued", "credited_minor"),
+    ):
+        told = f"SELECT order_id, {column}::numeric FROM order_cycle WHERE {column} <> 0"
+        recorded = await stores.table(service, sums.format(facts(name)))
+        findings.append(same(await stores.table("analytics", told), {k: v for k, v in recorded.items() if v}))
+    shown = await stores.table("analytics", "SELECT order_id, 1 FROM order_cycle WHERE completed_at IS NOT NULL")
+    completed = await stores.table("order", f"SELECT d->>'order_id', 1 FROM {_COMPLETED} f")
+    return together([*findings, same(shown, completed)])
+
+
+async def analytics_has_the_journal(stores: Stores) -> Finding:
+    """Balances per day, account and currency in analytics = the journal as recorded."""
+    told = (
+        "SELECT posted_on, account, currency, (debit_minor - credit_minor)::numeric FROM account_balances "
+        "WHERE debit_minor <> credit_minor"
+    )
+    recorded = f"""
+        SELECT (d->>'posted_on')::date, line->>'account', d->>'currency',
+               sum((line->>'debit_minor')::numeric - (line->>'credit_minor')::numeric)
+        FROM {facts("receivables.JournalPosted")} f, jsonb_array_elements(f.d->'lines') line GROUP BY 1, 2, 3"""
+    journal = await stores.table("receivables", recorded)
+    return same(await stores.table("analytics", told), {key: amount for key, amount in journal.items() if amount})

@@ -1,0 +1,71 @@
+"""All checks in one pass, repeated while messages are still on their way."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from o2c.verify import documents, engine, exposure, goods, ledger, orders
+from o2c.verify.stores import Stores, open_stores
+from o2c.verify.verdict import Finding, Verdict, check
+
+CHECKS: tuple[Callable[[Stores], Awaitable[Finding]], ...] = (
+    engine.streams_have_no_gaps,
+    engine.lanes_have_no_gaps,
+    engine.everything_is_published,
+    engine.every_position_is_reached,
+    engine.nothing_is_stuck,
+    orders.orders_complete_when_paid,
+    orders.orders_table_is_what_was_recorded,
+    exposure.exposure_is_what_was_recorded,
+    goods.stock_is_what_was_recorded,
+    goods.reserved_is_at_most_on_hand,
+    goods.shipped_is_at_most_ordered,
+    goods.issued_is_shipped,
+    documents.numbers_are_gapless,
+    documents.documents_add_up,
+    documents.invoiced_is_at_most_ordered,
+    documents.shipped_is_invoiced,
+    documents.invoices_sum_to_their_orders,
+    documents.credited_is_at_most_invoiced,
+    ledger.journal_entries_balance,
+    ledger.trial_balance_is_zero,
+    ledger.journal_table_is_the_journal,
+    ledger.subledger_is_the_control_account,
+    ledger.open_items_are_what_was_recorded,
+    ledger.received_is_applied_or_unapplied,
+    ledger.unapplied_is_the_control_account,
+    ledger.nothing_is_overpaid,
+    ledger.payments_are_booked_once,
+    ledger.invoices_are_booked_once,
+    orders.analytics_has_every_order,
+    orders.analytics_has_the_journal,
+)
+"""What `o2c verify` checks, in the order it is shown; a check's name is its function's."""
+
+REPEAT_SECONDS = 0.5
+
+
+async def verify_all(database_of: Callable[[str], str], *, seconds_max: float) -> Verdict:
+    """Every check over the databases of all services.
+
+    Services hear of each other a moment later, so as long as something fails and time is left, all is read again:
+    what is only on its way arrives, what is wrong stays wrong. Raises OSError or PostgresError for a database that
+    cannot be reached.
+    """
+    until = time.monotonic() + seconds_max
+    while True:
+        verdict = await _once(database_of)
+        if verdict.ok or time.monotonic() >= until:
+            return verdict
+        await asyncio.sleep(REPEAT_SECONDS)
+
+
+async def _once(database_of: Callable[[str], str]) -> Verdict:
+    async with open_stores(database_of) as stores:
+        return Verdict(tuple([check(each.__name__, await each(stores)) for each in CHECKS]))
+
+
+async def trial_balance(database_of: Callable[[str], str]) -> int:
+    """Σ over currencies of |Σ debits − Σ credits| of the recorded journal, in minor units: 0 when it balances."""
+    async with open_stores(database_of) as stores:
+        return sum(abs(amount) for amount in (await ledger.imbalances(stores)).values())

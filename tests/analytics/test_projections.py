@@ -1,0 +1,200 @@
+"""Rows of analytics merge to the same tables whatever the order between speakers and the cut into batches."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.analytics.app import service
+from services.analytics.policies import HEARS
+from services.analytics.projections import PROJECTIONS
+from services.analytics.story import SENTENCES, SUMMARY_LENGTH_MAX, summary_of
+from shared.contracts import catalogue, orders
+from shared.contracts.messages import contract_of
+from shared.eventsourced.projecting import Column, MessageProjection, Row, Table
+from shared.settings import Settings
+from tests.analytics.messages import BEGIN, DUE, ISSUED, PAID, Said, ends, masters, said, story_of
+
+ALL = [*story_of("O-1"), *story_of("O-3", "C-2"), *ends(), *masters()]
+
+Tables = dict[str, dict[Row, Row]]
+
+
+def merged(column: Column, old: Any, new: Any) -> Any:
+    """The rules of `Column`, said again without SQL."""
+    if old is None or new is None:
+        return new if old is None else old
+    rules = {"set": lambda: new, "first": lambda: old, "add": lambda: old + new}
+    return (rules | {"min": lambda: min(old, new), "max": lambda: max(old, new)})[column.merge]()
+
+
+def write(rows: Iterable[Row], table: Table, known: dict[Row, Row]) -> None:
+    width = len(table.key)
+    for row in rows:
+        assert len(row) == width + len(table.columns), f"a row of {table.name} has another width"
+        key, values = row[:width], row[width:]
+        assert None not in key
+        before = known.get(key, (None,) * len(values))
+        known[key] = tuple(merged(c, old, new) for c, old, new in zip(table.columns, before, values, strict=True))
+
+
+def tables_of(batches: Sequence[Sequence[Said]]) -> Tables:
+    """The tables after these batches: as in the engine, rows of one batch merge first, then into the table."""
+    tables: Tables = {}
+    for batch in batches:
+        for projection in PROJECTIONS:
+            assert isinstance(projection, MessageProjection)
+            heard = [(m, h) for m, h in batch if type(m) in projection.rows]
+            fresh: dict[Row, Row] = {}
+            write((row for m, h in heard for row in projection.rows[type(m)](m, h)), projection.table, fresh)
+            known = tables.setdefault(projection.table.name, {})
+            write((key + values for key, values in fresh.items()), projection.table, known)
+    return tables
+
+
+def row(tables: Tables, table: str, *key: Any) -> dict[str, Any]:
+    [found] = [p.table for p in PROJECTIONS if p.table.name == table]
+    return dict(zip([c.name for c in found.columns], tables[table][key], strict=True))
+
+
+def lane(item: Said) -> tuple[str, str]:
+    """Messages of one speaker about one key are heard in order; nothing else is."""
+    contract = contract_of(type(item[0]))
+    return contract.speaker, getattr(item[0], contract.key)
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> list[list[Said]]:
+    lanes: dict[tuple[str, str], list[Said]] = {}
+    for item in ALL:
+        lanes.setdefault(lane(item), []).append(item)
+    turns = draw(st.permutations([key for key, items in lanes.items() for _ in items]))
+    queues = {key: iter(items) for key, items in lanes.items()}
+    heard = [next(queues[key]) for key in turns]
+    cuts = sorted(draw(st.sets(st.integers(1, len(heard) - 1), max_size=8)))
+    return [heard[a:b] for a, b in zip([0, *cuts], [*cuts, len(heard)], strict=True)]
+
+
+@given(arrivals())
+@settings(max_examples=60, deadline=None)
+def test_arrival_order_and_batches_do_not_matter(batches: list[list[Said]]) -> None:
+    assert tables_of(batches) == EXPECTED
+
+
+EXPECTED = tables_of([ALL])
+
+
+def test_the_messages_of_these_tests_are_all_public_messages() -> None:
+    ours = {c.message for c in catalogue.contracts().values() if c.speaker in catalogue.SPEAKERS}
+    assert {type(message) for message, _ in ALL} == ours
+
+
+def test_every_public_message_is_heard_and_leads_to_rows() -> None:
+    assert set(HEARS) == {type(message) for message, _ in ALL}
+    for message, heard in ALL:
+        assert HEARS[type(message)](message, heard) == ()
+        assert any(type(message) in p.rows for p in PROJECTIONS)
+
+
+def test_every_message_about_an_order_has_a_sentence() -> None:
+    about_orders = {type(m) for m, _ in ALL if hasattr(m, "order_id")}
+    assert set(SENTENCES) == about_orders
+
+
+def test_the_cycle_of_an_order_is_one_row() -> None:
+    cycle = row(EXPECTED, "order_cycle", "O-1")
+
+    def at(number: int) -> Any:
+        return BEGIN + timedelta(minutes=10 * number)
+
+    assert (cycle["customer_id"], cycle["currency"]) == ("C-1", "EUR")
+    assert (cycle["placed_at"], cycle["confirmed_at"], cycle["completed_at"]) == (at(1), at(7), at(29))
+    # The first reservation was not complete; of two shipments the first and the last are kept.
+    assert (cycle["reserved_at"], cycle["shipped_at"], cycle["last_shipped_at"]) == (at(11), at(12), at(14))
+    assert (cycle["invoiced_at"], cycle["last_invoiced_at"], cycle["paid_at"]) == (at(18), at(19), at(27))
+    names = ("ordered_minor", "invoiced_minor", "credited_minor", "paid_minor", "written_off_minor")
+    assert [cycle[name] for name in names] == [120_00, 120_00, 60_00, 59_00, 1_00]
+    names = ("shipments", "final_shipments", "invoices", "final_invoices", "paid_invoices", "credit_notes")
+    assert [cycle[name] for name in names] == [2, 1, 2, 1, 2, 1]
+
+
+def test_orders_that_ended_early_have_their_last_stage() -> None:
+    cycle = row(EXPECTED, "order_cycle", "O-2")
+    assert cycle["rejected_at"] is not None
+    assert cycle["cancelled_at"] is not None
+    assert cycle["placed_at"] is None
+
+
+def test_a_story_has_every_message_about_the_order_once() -> None:
+    told = [key for key in EXPECTED["order_story"] if key[0] == "O-1"]
+    assert len(told) == len(story_of("O-1"))
+    first = row(EXPECTED, "order_story", "O-1", "order-O-1@1")
+    assert first == {
+        "at": BEGIN + timedelta(minutes=10),
+        "speaker": "order",
+        "type": "OrderPlaced",
+        "summary": "Placed: 2 pieces on 1 lines for 120.00 EUR",
+    }
+
+
+def test_money_about_no_order_is_in_no_story() -> None:
+    [(payment, _)] = [item for item in ALL if type(item[0]).__name__ == "PaymentReceived" and item[0].order_id == "O-1"]
+    unnamed = type(payment)(*[getattr(payment, f) for f in payment.__struct_fields__[:-1]])
+    assert tables_of([[said(unnamed, 1, 1)]])["order_story"] == {}
+
+
+@pytest.mark.parametrize("length", [1, 500])
+def test_a_summary_is_short(length: int) -> None:
+    text = summary_of(orders.OrderCancelled("O-1", "C-1", "x" * length))
+    assert len(text) == min(len("Cancelled: ") + length, SUMMARY_LENGTH_MAX)
+    assert text.endswith("…") == (length == 500)
+
+
+def test_a_currency_we_do_not_know_yet_stops_no_story() -> None:
+    assert summary_of(orders.OrderCompleted("O-1", "C-1", "XXX", 5)) == "Completed: 5 XXX"
+
+
+def test_documents_have_a_row_each() -> None:
+    invoice = row(EXPECTED, "invoice_facts", "O-1-1")
+    assert (invoice["number"], invoice["issued_on"], invoice["due_on"]) == ("INV-O-1-1", ISSUED, DUE)
+    assert (invoice["applied_minor"], invoice["written_off_minor"], invoice["paid_on"]) == (59_00, 1_00, PAID)
+    assert row(EXPECTED, "invoice_facts", "O-1-2")["credited_minor"] == 60_00
+    payment = row(EXPECTED, "payment_facts", "O-1-P1", "EUR")
+    assert (payment["kind"], payment["amount_minor"], payment["applied_minor"]) == ("payment", 59_00, 59_00)
+
+
+def test_balances_add_up_by_day_and_account() -> None:
+    assert row(EXPECTED, "account_balances", PAID, "1000", "EUR") == {"debit_minor": 118_00, "credit_minor": 0}
+    sums = [values for key, values in EXPECTED["account_balances"].items() if key[2] == "EUR"]
+    assert sum(debit - credit for debit, credit in sums) == 0
+
+
+def test_revenue_is_net_and_dated_in_the_day_of_issue() -> None:
+    assert row(EXPECTED, "daily_revenue", ISSUED, "EUR")["invoiced_net_minor"] == 200_00
+    assert row(EXPECTED, "daily_revenue", date(2026, 3, 8), "EUR")["credited_net_minor"] == 100_00
+
+
+def test_masters_are_as_they_are_now() -> None:
+    customer = row(EXPECTED, "customers", "C-1")
+    assert (customer["name"], customer["country"], customer["payment_terms_days"]) == ("New name", "AT", 14)
+    assert (customer["credit_limit_minor"], customer["held"]) == (2_000_00, False)
+    product = row(EXPECTED, "products", "SKU-1")
+    assert (product["description"], product["unit_price_minor"]) == ("A thing", 55_00)
+    assert (product["received_quantity"], product["adjusted_quantity"]) == (10, -2)
+
+
+def test_flow_counts_messages_and_amounts_per_day() -> None:
+    day = BEGIN.date()
+    assert row(EXPECTED, "daily_flow", day, "Shipped", "") == {"count": 4, "amount_minor": 0}
+    assert row(EXPECTED, "daily_flow", day, "Invoiced", "EUR") == {"count": 4, "amount_minor": 240_00}
+
+
+def test_the_service_has_no_aggregates_and_its_tables() -> None:
+    wired = service(Settings())
+    assert (wired.deciders, dict(wired.says)) == ((), {})
+    sql = (wired.migrations / "1001_read_tables.sql").read_text()
+    for projection in wired.projections:
+        assert f"CREATE TABLE {projection.table.name} (" in sql
