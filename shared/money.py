@@ -53,6 +53,8 @@ def allocate_by_largest_remainder(total_minor: int, weights: Sequence[int]) -> l
     assert all(weight >= 0 for weight in weights), "weights are never negative"
     whole = sum(weights)
     assert whole > 0, "all weights are zero"
+    if total_minor < 0:  # what is taken back is split as what was given
+        return [-part for part in allocate_by_largest_remainder(-total_minor, weights)]
     parts = [total_minor * weight // whole for weight in weights]
     by_remainder = sorted(range(len(weights)), key=lambda i: (-(total_minor * weights[i] % whole), i))
     for i in by_remainder[: total_minor - sum(parts)]:
@@ -73,7 +75,13 @@ def minor_from_text(text: str, currency: str) -> int:
         raise ValueError(f"{text!r} is not a decimal number") from error
     if not amount.is_finite():
         raise ValueError(f"{text!r} is not a finite number")
-    return int(amount.scaleb(EXPONENTS[currency]).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    places = EXPONENTS[currency]
+    try:
+        # One rounding: shifting first would round to the context's 28 digits.
+        rounded = amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is too large an amount") from error
+    return int(rounded.scaleb(places))
 
 
 def text_from_minor(amount_minor: int, currency: str) -> str:

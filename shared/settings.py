@@ -1,7 +1,7 @@
 """All settings of all services in one place, read from the environment (`O2C_…`) once and validated at start."""
 
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
@@ -66,5 +66,7 @@ class Settings(BaseSettings):
         parts = urlsplit(self.database_url)
         if parts.password is not None:
             host = parts.netloc.rpartition("@")[2]
-            values["database_url"] = urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+            parts = parts._replace(netloc=f"{parts.username}:***@{host}")
+        query = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
+        values["database_url"] = urlunsplit(parts._replace(query=urlencode(query, safe="*/")))
         return values

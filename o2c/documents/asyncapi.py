@@ -183,7 +183,7 @@ def _spoken_headers() -> Part:
         "ce_time": {"type": "string", "format": "date-time", "description": "When the fact was recorded, UTC."},
         "ce_subject": _TEXT | {"description": "The order or other root that it is about."},
         "ce_lane": {"type": "string", "pattern": "^[0-9]+$", "description": f"CRC-32 of the key modulo {LANES}."},
-        "ce_sequence": {
+        "ce_lanesequence": {
             "type": "string",
             "pattern": "^[0-9]+$",
             "description": "Counts 1, 2, 3 … without gaps per source and lane: what is not greater than the last one "

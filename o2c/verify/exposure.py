@@ -31,7 +31,7 @@ async def exposure_is_what_was_recorded(stores: Stores) -> Finding:
 async def _orders(stores: Stores) -> list[ApprovedOrder]:
     approved = await stores.rows(
         "credit",
-        "SELECT d->>'order_id', d->>'customer_id', (d->>'reserved_minor')::bigint "
+        "SELECT d->>'order_id', d->>'customer_id', (d->>'amount_minor')::bigint "
         f"FROM {facts('credit.CreditApproved')} f",
     )
     released = {

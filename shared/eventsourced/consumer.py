@@ -24,8 +24,6 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 240
 """How long a batch waits for a fault to pass before it is handed back: less than max_poll_interval_ms below."""
 
-GroupListener = Callable[[Any], None]
-
 
 class RawCodec:
     """Hands records on as they are: reading them is the consumer's work, where a bad one cannot fail the batch."""

@@ -15,7 +15,7 @@ Merge = Literal["set", "add", "first", "min", "max"]
 class Column:
     """A column beside the key. When a row of the same key is written again:
 
-    set: the new value wins unless it is None; add: values are summed (None counts as 0);
+    set: the new value wins unless it is None; add: values are summed (None adds nothing);
     first: the first value stays; min, max: the smaller or larger stays. A row's None never erases anything.
     """
 
@@ -24,7 +24,7 @@ class Column:
     merge: Merge = "set"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object per table, compared and hashed as such
 class Table:
     """A read table: its key columns come first in every row, then `columns`, in this order.
 

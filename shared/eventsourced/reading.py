@@ -96,14 +96,14 @@ def _is_structured(headers: Mapping[str, bytes]) -> bool:
 
 
 def _position(headers: Mapping[str, bytes]) -> tuple[int, int]:
-    lane, sequence = int(headers["ce_lane"]), int(headers["ce_sequence"])
+    lane, sequence = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
     if not (0 <= lane < LANES and 0 < sequence < 2**62):
         raise ValueError("lane or sequence out of range")
     return lane, sequence
 
 
 def _no_position(topic: str) -> ContractError:
-    return ContractError([Problem("ce_sequence", "position", f"{topic} takes only messages of its own speaker")])
+    return ContractError([Problem("ce_lanesequence", "position", f"{topic} takes only messages of its own speaker")])
 
 
 def _too_large(size: int, most: int) -> Problem:
@@ -148,10 +148,7 @@ def _structured(received: Received, body_bytes_max: int) -> Received:
     for name in ("time", "subject"):
         received.headers[f"ce_{name}"] = getattr(envelope, name).encode("utf-8", "replace")
     received.headers["traceparent"] = envelope.traceparent.encode("utf-8", "replace")
-    if (
-        not (received.id.isprintable() and received.type.isprintable())
-        or max(len(received.id), len(received.type)) > 512
-    ):
+    if not all(text and text.isprintable() and len(text) <= ID_BYTES_MAX for text in (received.id, received.type)):
         received.poison = ContractError([Problem("id", "characters", "id and type: 512 printable characters at most")])
     return received
 

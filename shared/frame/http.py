@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi import APIRouter, FastAPI, Response
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +19,10 @@ from shared.http.problems import problem_response
 
 if TYPE_CHECKING:
     from shared.frame.running import Running
+
+
+_NAMES = ("id", "status", "message_id", "type", "stream", "topic", "code", "reason", "attempts")
+_SHOWN = ", ".join((*_NAMES, "parked_at", "resolved_at"))  # without bodies: a page of them might fill the memory
 
 
 class BodyLimit:
@@ -41,7 +46,7 @@ class BodyLimit:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self._bytes_max:
-                raise _TooLarge
+                raise _TooLarge(413, f"at most {self._bytes_max} bytes are taken")
             return message
 
         async def answer(message: Message) -> None:
@@ -61,8 +66,10 @@ class BodyLimit:
         await response(scope, receive, send)
 
 
-class _TooLarge(Exception):
-    """A body without an honest length went over the limit."""
+class _TooLarge(HTTPException):
+    """A body without an honest length went over the limit. An HTTPException, since FastAPI makes others a 400."""
+
+    code = "too_large"
 
 
 class DeadLetter(BaseModel):
@@ -135,7 +142,7 @@ def _operations(running: "Running", commands: Commands) -> APIRouter:
 
     @router.post("/replay", status_code=202, summary="Say every public fact again, from the store")
     async def replay() -> dict[str, int]:
-        return {"lanes": running.replay()}
+        return {"lanes": await running.replay()}
 
     @router.post("/rebuild", summary="Make the read tables anew")
     async def rebuild() -> dict[str, int]:
@@ -150,7 +157,7 @@ def _letters(router: APIRouter, running: "Running", commands: Commands) -> None:
     async def dead_letters(limit: Limit = PAGE_SIZE, cursor: Cursor = None, status: str = "") -> Page[DeadLetter]:
         key = decode_cursor(cursor, int)
         rows = await commands.fetch(
-            "SELECT * FROM dead_letters WHERE ($1 = '' OR status = $1) AND ($2::bigint IS NULL OR id < $2) "
+            f"SELECT {_SHOWN} FROM dead_letters WHERE ($1 = '' OR status = $1) AND ($2::bigint IS NULL OR id < $2) "
             "ORDER BY id DESC LIMIT $3",
             status.replace("\x00", ""),
             key[0] if key else None,
@@ -183,10 +190,9 @@ def _bigint(number: int) -> int:
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    names = ("id", "status", "message_id", "type", "stream", "topic", "code", "reason", "attempts")
     resolved = row["resolved_at"]
     return {
-        **{name: row[name] for name in names},
+        **{name: row[name] for name in _NAMES},
         "parked_at": row["parked_at"].isoformat(),
         "resolved_at": resolved.isoformat() if resolved else None,
     }

@@ -16,6 +16,7 @@ from faststream.kafka import KafkaBroker
 
 from shared.contracts.catalogue import SPEAKERS, contracts
 from shared.contracts.messages import contract_of
+from shared.errors import UnavailableError
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.command_queue import CommandQueue
 from shared.eventsourced.consumer import Consumer, subscribe
@@ -274,6 +275,8 @@ class Running:
                 log.warning("watching was disturbed", error=f"{type(error).__name__}: {error}")
 
     async def _send_control(self, value: bytes) -> None:
+        if "kafka" in self._missing:
+            raise UnavailableError("Kafka is away; try again later")
         async with asyncio.timeout(10):
             await self._control_producer.send_and_wait(
                 CONTROL_TOPIC, value, key=self.service.name.encode(), partition=0
@@ -359,9 +362,12 @@ class Running:
                 lag[partition.topic] = lag.get(partition.topic, 0) + max(behind, 0)
         return lag
 
-    def replay(self) -> int:
-        """Say every public fact of this service again; listeners drop what they know. Returns the number of lanes."""
-        self.relay.say_again({lane: 1 for lane in range(LANES)})
+    async def replay(self) -> int:
+        """Say every public fact of this service again; listeners drop what they know. Returns the number of lanes.
+
+        Asked over the control topic, because the replica whose relay leads may be another one.
+        """
+        await self.resending.ask(self.service.name, {lane: 1 for lane in range(LANES)})
         return LANES
 
     async def rebuild(self) -> int:

@@ -37,7 +37,7 @@ def decode_cursor(cursor: str | None, *types: type[Any]) -> list[Any] | None:
     if not fits or not all(type(v) is t for v, t in zip(values, types, strict=True)):
         raise ContractError([Problem("cursor", "cursor", "must be the `next` of an earlier page")])
     for value in values:
-        if isinstance(value, str) and "\x00" in value:
+        if "\x00" in value if isinstance(value, str) else not -(2**63) <= value < 2**63:
             raise ContractError([Problem("cursor", "cursor", "must be the `next` of an earlier page")])
     return values  # type: ignore[no-any-return]
 

@@ -72,6 +72,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(O2CError, _on_o2c_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_bug)
     describe = app.openapi
 
     def with_problems() -> dict[str, Any]:
@@ -134,5 +135,10 @@ def _path(location: Sequence[str | int]) -> str:
 
 async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).name.lower()
+    code = getattr(error, "code", HTTPStatus(error.status_code).name.lower())
     return problem_response(error.status_code, str(error.detail), code, headers=error.headers)
+
+
+async def _on_bug(_: Request, error: Exception) -> JSONResponse:
+    # What is broken is for the log, where the server writes it; callers learn that it is not their fault.
+    return problem_response(500, "an error of ours; it is in the log", "internal")

@@ -193,7 +193,8 @@ async def parked(replica: Replica) -> Replica:
 async def repair(replica: Replica) -> None:
     """What a correction of the message would do: twelve coins instead of thirteen."""
     await replica.pool.execute(
-        "UPDATE dead_letters SET body = replace(convert_from(body, 'UTF8'), '13', '12')::bytea WHERE message_id = 'order-P@1'"
+        "UPDATE dead_letters SET body = replace(convert_from(body, 'UTF8'), '13', '12')::bytea "
+        "WHERE message_id = 'order-P@1'"
     )
 
 

@@ -91,7 +91,7 @@ def test_it_is_addressed_as_its_contract_says(name: str) -> None:
     assert event.get_subject() == body[contract.subject]
     assert event.get_extension("partitionkey") == body[contract.key]
     assert int(event.get_extension("lane")) == lane_of(body[contract.key])
-    assert int(event.get_extension("sequence")) == 12
+    assert int(event.get_extension("lanesequence")) == 12
 
 
 def test_the_id_is_unique_within_its_source() -> None:

@@ -28,7 +28,7 @@ def request(
 
 
 def approved(order_id: str, amount: int, *, waited: bool = False, by: str = "policy", note: str = "") -> CreditApproved:
-    return CreditApproved(order_id, C, amount, "EUR", amount, by, waited, note)
+    return CreditApproved(order_id, C, amount, "EUR", by, waited, note)
 
 
 def declined(order_id: str, amount: int, available: int, reason: str = "limit_exceeded") -> CreditDeclined:

@@ -71,9 +71,7 @@ async def test_a_person_approves_a_referred_order(client: httpx.AsyncClient, com
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     answer = await client.post("/credit-reviews/O-2/approve", json=ADA, headers={"traceparent": trace})
     assert (answer.status_code, answer.json()["available_minor"]) == (200, -5_000)
-    assert commands.streams[STREAM][-1] == CreditApproved(
-        "O-2", C, 45_000, "EUR", 45_000, "Ada Byron", True, "Bank guarantee"
-    )
+    assert commands.streams[STREAM][-1] == CreditApproved("O-2", C, 45_000, "EUR", "Ada Byron", True, "Bank guarantee")
     assert commands.executed[-1][1:] == ("O-2", trace)
     assert (await client.post("/credit-reviews/O-2/approve", json=ADA)).status_code == 200
     assert (await client.post("/credit-reviews/O-2/decline", json=ADA)).status_code == 409

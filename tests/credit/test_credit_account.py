@@ -97,24 +97,25 @@ def test_a_repeat_leads_to_nothing(amount: int) -> None:
 # ---- prepaid
 
 
-def test_a_prepaid_order_is_approved_without_reserving() -> None:
+def test_a_prepaid_order_is_approved_beyond_the_limit_and_reserves_until_it_is_paid_and_invoiced() -> None:
     prepaid = account.given(approved("O-1", LIMIT)).when(request("O-2", 500_000, prepaid=True))
-    prepaid.then(CreditApproved("O-2", C, 500_000, "EUR", 0))
-    assert prepaid.state().exposure_minor == LIMIT
+    prepaid.then(CreditApproved("O-2", C, 500_000, "EUR"))
+    assert prepaid.state().exposure_minor == LIMIT + 500_000
+    assert prepaid.when(pay(500_000)).state().exposure_minor == LIMIT
 
 
 def test_a_prepaid_order_needs_no_account_and_no_currency_of_ours() -> None:
-    unknown.when(request("O-1", 5, prepaid=True)).then(CreditApproved("O-1", C, 5, "EUR", 0))
-    account.when(request("O-1", 5, currency="USD", prepaid=True)).then(CreditApproved("O-1", C, 5, "USD", 0))
+    unknown.when(request("O-1", 5, prepaid=True)).then(CreditApproved("O-1", C, 5, "EUR"))
+    account.when(request("O-1", 5, currency="USD", prepaid=True)).then(CreditApproved("O-1", C, 5, "USD"))
 
 
-def test_a_prepaid_order_of_a_held_account_waits_for_the_release_and_reserves_nothing_then() -> None:
+def test_a_prepaid_order_of_a_held_account_waits_for_the_release() -> None:
     held = account.given(approved("O-0", LIMIT + 5), HELD).when(request("O-1", 5, currency="USD", prepaid=True))
     held.then(CreditDeclined("O-1", C, 5, "USD", "account_held", 0, True))
     held.when(pay(10)).then(paid(10))
     released = held.when(ReleaseAccount(C))
-    released.then(AccountReleased(C), CreditApproved("O-1", C, 5, "USD", 0, waited=True))
-    assert released.state().books["USD"].exposure_minor == 0
+    released.then(AccountReleased(C), CreditApproved("O-1", C, 5, "USD", waited=True))
+    assert released.state().books["USD"].exposure_minor == 5
 
 
 # ---- money comes in: waiting orders, oldest first

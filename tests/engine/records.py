@@ -45,7 +45,7 @@ def headers_of(message_id: str, lane: int, sequence: int, kind: str = "o2c.order
         ("ce_type", kind.encode()),
         ("ce_id", message_id.encode()),
         ("ce_lane", b"%d" % lane),
-        ("ce_sequence", b"%d" % sequence),
+        ("ce_lanesequence", b"%d" % sequence),
     )
 
 

@@ -222,5 +222,5 @@ def _closing(client: Any) -> Iterator[Any]:
 
 async def _until_answered(servers: str) -> None:
     async with asyncio.timeout(_DOCKER_READY_SECONDS_MAX):
-        while not await answers(servers):  # noqa: ASYNC110 - a container tells nobody that it is ready
+        while not await answers(servers):
             await asyncio.sleep(0.2)

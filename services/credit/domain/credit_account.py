@@ -55,7 +55,7 @@ account's next command goes on with the rest."""
 
 
 class Reservation(Value, frozen=True, gc=False):
-    """An approved order that is not wholly invoiced: what it still reserves, 0 when it is prepaid."""
+    """An approved order that is not wholly invoiced: what it still reserves."""
 
     amount_minor: int
     currency: str
@@ -141,11 +141,11 @@ def _with_book(state: CreditAccount, currency: str, book: Book) -> CreditAccount
 def _approved(state: CreditAccount, fact: CreditApproved) -> CreditAccount:
     state = _left(state, fact.order_id) if fact.waited else state
     book = _book(state, fact.currency)
-    reservation = Reservation(fact.reserved_minor, fact.currency)
+    reservation = Reservation(fact.amount_minor, fact.currency)
     return evolved(
         state,
         reservations=state.reservations.set(fact.order_id, reservation),
-        books=state.books.set(fact.currency, evolved(book, reserved_minor=book.reserved_minor + fact.reserved_minor)),
+        books=state.books.set(fact.currency, evolved(book, reserved_minor=book.reserved_minor + fact.amount_minor)),
     )
 
 
@@ -274,10 +274,10 @@ def _request(state: CreditAccount, command: RequestCredit) -> Sequence[CreditFac
         available = state.available_minor if currency == state.currency else 0
         return [CreditDeclined(order_id, customer_id, amount, currency, reason, available, command.prepaid)]
     if command.prepaid:
-        return [CreditApproved(order_id, customer_id, amount, currency, 0)]
+        return [CreditApproved(order_id, customer_id, amount, currency)]
     excess = amount - state.available_minor
     if excess <= 0:
-        return [CreditApproved(order_id, customer_id, amount, currency, amount)]
+        return [CreditApproved(order_id, customer_id, amount, currency)]
     if excess * BASIS_POINTS <= state.limit_minor * command.referral_tolerance_bp:
         return [CreditReferred(order_id, customer_id, amount, currency, "limit_exceeded", excess)]
     return [CreditDeclined(order_id, customer_id, amount, currency, "limit_exceeded", state.available_minor)]
@@ -294,17 +294,18 @@ def _hindrance(state: CreditAccount, command: RequestCredit) -> str:
     return "" if command.currency == state.currency else "currency_mismatch"
 
 
-def _approvals(state: CreditAccount) -> list[CreditFact]:
+def _approvals(state: CreditAccount) -> list[CreditApproved]:
     """Approvals of waiting orders that fit, oldest first. A small order may pass a large one that does not fit yet,
     just as a newly placed small order does.
     """
     if not state.opened or state.held:
         return []
-    queue, available, facts = state.prepaid, AMOUNT_MINOR_MAX, list[CreditFact]()
+    queue, available, facts = state.prepaid, AMOUNT_MINOR_MAX, list[CreditApproved]()
     while len(facts) < APPROVALS_MAX and (fits := queue.oldest_within(available)) is not None:
         facts.append(_granted(state, fits.order_id))
         queue = queue.left(fits.number)
-    queue, available = state.book.queue, state.available_minor
+    prepaid = sum(fact.amount_minor for fact in facts if fact.currency == state.currency)
+    queue, available = state.book.queue, state.available_minor - prepaid
     while len(facts) < APPROVALS_MAX and (fits := queue.oldest_within(available)) is not None:
         facts.append(_granted(state, fits.order_id))
         queue, available = queue.left(fits.number), available - fits.amount_minor
@@ -315,8 +316,7 @@ def _granted(state: CreditAccount, order_id: str, by: str = POLICY, note: str = 
     """The approval of a waiting order."""
     request = state.requests[order_id]
     amount, currency = request.amount_minor, request.currency
-    reserved = 0 if request.prepaid else amount
-    return CreditApproved(order_id, state.customer_id, amount, currency, reserved, by, True, note)
+    return CreditApproved(order_id, state.customer_id, amount, currency, by, True, note)
 
 
 def _release(state: CreditAccount, command: ReleaseCredit) -> Sequence[CreditFact]:

@@ -26,7 +26,7 @@ class CreditLimitSet(Fact, frozen=True, gc=False):
 
 @fact("credit.CreditApproved")
 class CreditApproved(Fact, frozen=True, gc=False):
-    """The order may go on. `reserved_minor` counts against the limit: the amount, or 0 for a prepaid order.
+    """The order may go on, and its amount is reserved until it is invoiced.
 
     `waited`: whether it had been declined or referred before. `note`: what the person who approved gave as reason.
     """
@@ -35,7 +35,6 @@ class CreditApproved(Fact, frozen=True, gc=False):
     customer_id: str
     amount_minor: int
     currency: str
-    reserved_minor: int
     approved_by: str = POLICY
     waited: bool = False
     note: str = ""
