@@ -1,7 +1,6 @@
 """The HTTP face of a service process: its own routes, health, status and the care of dead letters."""
 
 import base64
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,7 +38,7 @@ class BodyLimit:
         if not length.isdigit() or int(length) > self._bytes_max:
             await self._refuse(scope, receive, send)
             return
-        taken, answered = 0, False
+        taken = 0
 
         async def counted() -> Message:
             nonlocal taken
@@ -49,16 +48,9 @@ class BodyLimit:
                 raise _TooLarge(413, f"at most {self._bytes_max} bytes are taken")
             return message
 
-        async def answer(message: Message) -> None:
-            nonlocal answered
-            # Whoever reads the body may take our error for one of its own and answer that: ours is the right one.
-            if answered or taken <= self._bytes_max:
-                answered = True
-                await send(message)
-
-        with suppress(_TooLarge):
-            await self._app(scope, counted, answer)
-        if taken > self._bytes_max and not answered:
+        try:
+            await self._app(scope, counted, send)
+        except _TooLarge:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
