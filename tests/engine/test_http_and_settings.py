@@ -155,8 +155,16 @@ def test_secrets_are_shown_to_nobody(url: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"kafka_partitions": 0}, {"kafka_partitions": 49}, {"http_port": 70_000}, {"billing_time_zone": "Moon/Base"}]
-    + [{"log_level": "LOUD"}, {"heads_seconds": 0}, {"shutdown_seconds": -1}, {"billing_time_zone": "../etc/passwd"}],
+    [
+        {"kafka_partitions": 0},
+        {"kafka_partitions": 49},
+        {"http_port": 70000},
+        {"billing_time_zone": "Moon/Base"},
+        {"log_level": "LOUD"},
+        {"heads_seconds": 0},
+        {"shutdown_seconds": -1},
+        {"billing_time_zone": "../etc/passwd"},
+    ],
 )
 def test_a_setting_out_of_its_range_is_refused_at_start(value: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

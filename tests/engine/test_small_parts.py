@@ -53,9 +53,16 @@ def sqlstate(code: str) -> Exception:
 
 @pytest.mark.parametrize(
     "error",
-    [*map(sqlstate, ("08006", "25P03", "40001", "40P01", "53300", "55P03", "57014", "57P01", "58030", "XX000"))]
-    + [OSError(), TimeoutError(), KafkaConnectionError(), ConcurrencyError(""), UnavailableError("")]
-    + [asyncpg.InterfaceError("connection is closed"), ConnectionResetError()],
+    [
+        *map(sqlstate, ("08006", "25P03", "40001", "40P01", "53300", "55P03", "57014", "57P01", "58030", "XX000")),
+        OSError(),
+        TimeoutError(),
+        KafkaConnectionError(),
+        ConcurrencyError(""),
+        UnavailableError(""),
+        asyncpg.InterfaceError("connection is closed"),
+        ConnectionResetError(),
+    ],
 )
 def test_what_is_of_the_moment_passes(error: Exception) -> None:
     assert passes(error)
@@ -63,8 +70,8 @@ def test_what_is_of_the_moment_passes(error: Exception) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [*map(sqlstate, ("22003", "22021", "23505", "23514", "42P01", "54000"))]
-    + [
+    [
+        *map(sqlstate, ("22003", "22021", "23505", "23514", "42P01", "54000")),
         asyncpg.DataError("out of range"),
         DomainError(""),
         ContractError([]),
