@@ -34,7 +34,14 @@ from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
 from shared.frame.http import build_http
-from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, ensure_topics, new_producer
+from shared.kafka import (
+    CONTROL_TOPIC,
+    METADATA_AGE_MS_MAX,
+    close_quietly,
+    dead_letter_topic,
+    ensure_topics,
+    new_producer,
+)
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -203,6 +210,7 @@ class Running:
             graceful_timeout=self.settings.shutdown_seconds,
             acks="all",
             enable_idempotence=False,
+            metadata_max_age_ms=METADATA_AGE_MS_MAX,
             logger=None,
         )
         common: dict[str, Any] = {"poll_ms": self.settings.consume_poll_ms}
