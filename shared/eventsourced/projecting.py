@@ -24,7 +24,7 @@ class Column:
     merge: Merge = "set"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object per table, compared and hashed as such
 class Table:
     """A read table: its key columns come first in every row, then `columns`, in this order.
 

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 SEND_SECONDS_MAX = 30
 LETTERS_MAX = 200
+LETTER_BYTES_MAX = 200_000
+"""How much of a dead letter's key and body is told to the world: two must fit a batch, and the table has it whole."""
 SEARCH_IDS = 50_000
 """How many notification ids one query looks through, from the newest back, to find where to speak again from."""
 
@@ -264,8 +266,8 @@ class Relay:
         letters = [
             Outgoing(
                 0,
-                row["key"] or b"",
-                row["body"],
+                (row["key"] or b"")[:LETTER_BYTES_MAX],
+                row["body"][:LETTER_BYTES_MAX],
                 [
                     ("o2c_letter", b"%d" % row["id"]),
                     ("o2c_code", row["code"].encode()),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
+from shared.eventsourced.arrays import array
 from shared.eventsourced.projecting import Column, Row, StateProjection, Table
 
 _ON_CONFLICT = {
@@ -44,10 +45,10 @@ def _merged(column: Column, old: Any, new: Any) -> Any:
 
 @cache  # one entry per declared projection
 def upsert_statement(table: Table, *, replace: bool) -> str:
-    """One INSERT for any number of rows, one array parameter per column. `replace`: the new row is the whole truth."""
+    """One INSERT for any number of rows, one array literal per column. `replace`: the new row is the whole truth."""
     columns = (*table.key, *table.columns)
     names = ", ".join(column.name for column in columns)
-    arrays = ", ".join(f"${i}::{column.type}[]" for i, column in enumerate(columns, 1))
+    arrays = ", ".join(f"${i}::text::{column.type}[]" for i, column in enumerate(columns, 1))
     keys = ", ".join(column.name for column in table.key)
     if not table.columns:
         return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({keys}) DO NOTHING"
@@ -63,7 +64,9 @@ def upsert_statement(table: Table, *, replace: bool) -> str:
 async def write_rows(connection: Any, table: Table, rows: Sequence[Row], *, replace: bool) -> None:
     """Write rows (at most one per key) with one statement."""
     if rows:
-        await connection.execute(upsert_statement(table, replace=replace), *map(list, zip(*rows, strict=True)))
+        columns = zip((*table.key, *table.columns), zip(*rows, strict=True), strict=True)
+        literals = [array(values, column.type) for column, values in columns]
+        await connection.execute(upsert_statement(table, replace=replace), *literals)
 
 
 def state_rows(projection: StateProjection, changed: Iterable[tuple[str, Any]]) -> list[Row]:

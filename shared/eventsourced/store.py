@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from shared.errors import ConcurrencyError
+from shared.eventsourced.arrays import array
 from shared.eventsourced.cache import Cached, StateCache
 from shared.eventsourced.decider import Decider
 from shared.eventsourced.facts import Recorded
@@ -15,7 +16,7 @@ from shared.eventsourced.mapper import decode_fact, decode_state, encode_state
 
 _FACTS_BEHIND = """
 SELECT e.originator_id, e.originator_version, e.topic, e.state
-FROM unnest($1::text[], $2::bigint[]) AS s (id, version)
+FROM unnest($1::text::text[], $2::text::bigint[]) AS s (id, version)
 JOIN events e ON e.originator_id = s.id AND e.originator_version > s.version
 ORDER BY e.originator_id, e.originator_version
 """
@@ -74,7 +75,8 @@ class Store:
             found[stream] = cached
         if unknown:
             await self._start_from_snapshots(connection, wanted, unknown, found)
-        behind = await connection.fetch(_FACTS_BEHIND, list(found), [entry.version for entry in found.values()])
+        versions = array((entry.version for entry in found.values()), "bigint")
+        behind = await connection.fetch(_FACTS_BEHIND, array(found, "text"), versions)
         self._bring_forward(wanted, behind, found)
         return found
 
@@ -91,8 +93,8 @@ class Store:
                 continue  # of an older shape: the facts are still there
             try:
                 state = decode_state(type(decider.initial), data)
-            except msgspec.ValidationError:
-                continue
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # a cache that cannot be read
             found[stream] = Cached(state, version, 0, len(data))
 
     def _bring_forward(

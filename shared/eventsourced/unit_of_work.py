@@ -21,6 +21,9 @@ from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, append, due_snapshot, save_snapshots
 from shared.eventsourced.work import Decided, Numbering, Pass, Work
 
+OPTIMISTIC_ATTEMPTS = 2
+"""After so many lost races a batch is decided under the store's lock: on a hot stream everybody gets a turn."""
+
 ATTEMPTS_MAX = 20
 """How often a batch is decided again because another writer was first, before that is called a fault."""
 
@@ -64,9 +67,9 @@ class UnitOfWork:
         PositionsMoved: the positions are not what the batch says. ConcurrencyError: others were first too often.
         Any asyncpg error: the store is away, or a row cannot be written.
         """
-        for _ in range(ATTEMPTS_MAX):
+        for attempt in range(ATTEMPTS_MAX):
             try:
-                await self._attempt(batch)
+                await self._attempt(batch, alone=attempt >= OPTIMISTIC_ATTEMPTS)
             except PositionsMoved:
                 raise
             except ConcurrencyError:
@@ -76,9 +79,10 @@ class UnitOfWork:
                 return
         raise ConcurrencyError(f"gave up after {ATTEMPTS_MAX} attempts: other writers were always first")
 
-    async def _attempt(self, batch: Batch) -> None:
+    async def _attempt(self, batch: Batch, *, alone: bool) -> None:
+        """`alone`: decide under the store's lock, where nobody can be first; always so when numbers are handed out."""
         async with self._pool.acquire() as connection:
-            if not self._service.series:
+            if not (self._service.series or alone):
                 decided, loaded = await self._decide(connection, batch, None)
                 if decided.facts or batch.positions or batch.finish or _letters(batch.works):
                     async with connection.transaction():
@@ -88,8 +92,10 @@ class UnitOfWork:
             async with connection.transaction():
                 # Numbers without gaps are handed out under the lock, so that no other writer can take the same.
                 await connection.execute("SELECT lock_store()")
-                last = dict(await connection.fetch("SELECT series, last FROM number_series"))
-                numbering = Numbering(self._service.series, last)
+                numbering = None
+                if self._service.series:
+                    last = dict(await connection.fetch("SELECT series, last FROM number_series"))
+                    numbering = Numbering(self._service.series, last)
                 decided, loaded = await self._decide(connection, batch, numbering)
                 entries = await self._write(connection, batch, decided, loaded, numbering)
             self._remember(entries, loaded)

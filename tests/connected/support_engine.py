@@ -251,7 +251,10 @@ async def send(servers: str, records: Sequence[Record], partitions: int | None =
 
 async def everything_on(servers: str, topic: str) -> list[Any]:
     """All records of a topic from the beginning to its present end, partition by partition."""
-    async with AIOKafkaConsumer(bootstrap_servers=servers, max_partition_fetch_bytes=5_000_000) as consumer:
+    async with (
+        asyncio.timeout(WAIT_SECONDS_MAX),
+        AIOKafkaConsumer(bootstrap_servers=servers, max_partition_fetch_bytes=5_000_000) as consumer,
+    ):
         partitions = [TopicPartition(topic, number) for number in range(await partitions_of(servers, topic))]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)

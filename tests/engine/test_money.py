@@ -49,7 +49,7 @@ def test_a_long_fraction_just_below_half_is_not_rounded_twice() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "nan", "inf", "-Infinity", "1e30", "1e999999999", "9" * 40, "1,5", "0x1"])
 def test_what_is_no_amount_is_a_value_error(text: str) -> None:
-    with pytest.raises(ValueError, match="number|amount|large"):
+    with pytest.raises(ValueError, match=r"number|amount|large"):
         minor_from_text(text, "GBP")
 
 

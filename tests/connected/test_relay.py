@@ -1,0 +1,277 @@
+"""From the store to Kafka: everything is said in order of its lanes, whatever happens in between, and heard once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.contracts.credit import CreditApproved
+from shared.eventsourced.decider import To
+from shared.eventsourced.publishing import lane_of
+from shared.eventsourced.reading import read
+from shared.eventsourced.relay import Relay
+from shared.eventsourced.unit_of_work import Batch
+from shared.eventsourced.work import Work
+from shared.kafka import CONTROL_TOPIC, dead_letter_topic, ensure_topics, new_producer
+from tests.connected.support_engine import (
+    CreateToyDatabase,
+    Database,
+    Replica,
+    counted_in_order,
+    counting_service,
+    counts,
+    database,
+    eventually,
+    everything_on,
+    migrated,
+    open_replica,
+    replica,
+    running,
+    toy_databases,
+)
+from tests.engine.records import INBOUND, Record
+from tests.engine.toy import SAYS, AddCoins, jar, toy_service
+from tests.support.brokers import tansu_in
+
+__all__ = ["database", "migrated", "open_replica", "replica", "toy_databases"]
+
+pytestmark = pytest.mark.connected
+
+TOPIC = "o2c.credit.events"
+CUSTOMERS = list({lane_of(f"C-{n}"): f"C-{n}" for n in range(60)}.values())[:12]
+"""Each with a lane of its own."""
+
+
+async def say(replica: Replica, count: int, start: int = 0) -> None:
+    """That many public facts, spread over the customers, in transactions of twenty."""
+    works = [
+        Work([To(jar, CUSTOMERS[n % 12], AddCoins(CUSTOMERS[n % 12], f"O-{n}", 1))])
+        for n in range(start, start + count)
+    ]
+    for first in range(0, count, 20):
+        await replica.work.run(Batch(works[first : first + 20]))
+
+
+def new_relay(database: Database, servers: str, **changes: Any) -> Relay:
+    """A relay of the toy service."""
+
+    async def topics() -> None:
+        wanted = {TOPIC, CONTROL_TOPIC, dead_letter_topic("credit")}
+        await ensure_topics(servers, wanted, partitions=4, replication=1)
+
+    values: dict[str, Any] = {"records_max": 50, "poll_ms": 20, "heads_seconds": 0.5}
+    return Relay("credit", SAYS, database.dsn, servers, topics, **{**values, **changes})
+
+
+@asynccontextmanager
+async def led(*relays: Relay) -> AsyncIterator[None]:
+    """The relays at work."""
+    tasks = [asyncio.create_task(relay.run()) for relay in relays]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def true(condition: Callable[[], Any]) -> Callable[[], Any]:
+    """A condition as `eventually` wants it."""
+
+    async def holds() -> Any:
+        return condition()
+
+    return holds
+
+
+async def said(servers: str) -> dict[int, list[int]]:
+    """Lane → the sequences as they lie on the topic."""
+    lanes: dict[int, list[int]] = {}
+    for record in await everything_on(servers, TOPIC):
+        received = read(record, {TOPIC: "credit"}, 1_000_000)
+        assert received.lane == lane_of(record.key.decode())
+        lanes.setdefault(received.lane, []).append(received.sequence)
+    return lanes
+
+
+def first_hearing(sequences: list[int]) -> list[int]:
+    """What a listener takes of them: the next one, and only that."""
+    position = 0
+    for sequence in sequences:
+        position += sequence == position + 1
+    return list(range(1, position + 1))
+
+
+async def test_everything_is_said_once_and_in_order_of_its_lane(
+    replica: Replica, database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    await say(replica, 240)
+    relay = new_relay(database, servers)
+    async with led(relay):
+        await eventually(true(lambda: relay.cursor == 480))  # a coin and its count on the tally
+        await say(replica, 24, start=240)
+        relay.wake()
+        await eventually(true(lambda: relay.sent == 264))
+    assert await said(servers) == {lane_of(customer): list(range(1, 23)) for customer in CUSTOMERS}
+
+
+async def test_a_crash_between_sending_and_bookkeeping_says_again_with_the_same_positions(
+    replica: Replica, database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    await say(replica, 24)
+    blocking = await asyncpg.connect(database.dsn)
+    transaction = blocking.transaction()
+    await transaction.start()
+    await blocking.execute("SELECT * FROM relay FOR UPDATE")  # the bookkeeping will wait for us
+    relay = new_relay(database, servers)
+    async with led(relay):
+        await eventually(true(lambda: relay.sent == 24))
+    await blocking.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND query LIKE '%UPDATE relay SET cursor%' AND pid <> pg_backend_pid()"
+    )
+    await transaction.rollback()
+    assert await blocking.fetchval("SELECT cursor FROM relay") == 0
+    await blocking.close()
+    again = new_relay(database, servers)
+    async with led(again):
+        await eventually(true(lambda: again.cursor == 48))
+    assert await said(servers) == {lane_of(customer): [1, 2, 1, 2] for customer in CUSTOMERS}
+
+
+async def test_only_one_relay_leads_and_another_takes_over(
+    replica: Replica, database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    first, second = new_relay(database, servers), new_relay(database, servers)
+    async with led(second):
+        async with led(first):
+            await eventually(true(lambda: first.leads or second.leads))
+            assert first.leads != second.leads
+        await say(replica, 24)
+        await eventually(true(lambda: second.leads and second.cursor == 48))
+    assert await said(servers) == {lane_of(customer): [1, 2] for customer in CUSTOMERS}
+
+
+async def test_two_relays_at_once_say_the_same_and_it_is_heard_once(
+    replica: Replica, database: Database, toy_databases: CreateToyDatabase, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    listener = await toy_databases()
+    await say(replica, 240)
+    async with running(counting_service(CreditApproved), listener.settings(servers)) as process:
+        connections = [await asyncpg.connect(database.dsn) for _ in range(2)]
+        producers = [new_producer(servers) for _ in range(2)]
+        for producer in producers:
+            await producer.start()
+        relays = [new_relay(database, servers, records_max=37 + n) for n in range(2)]
+        leading = [
+            asyncio.create_task(relay._lead(connection, producer))  # without the lock that keeps them apart
+            for relay, connection, producer in zip(relays, connections, producers, strict=True)
+        ]
+        await eventually(true(lambda: all(relay.cursor == 480 for relay in relays)))
+        await eventually(lambda: _counted(process, 240))
+        for task in leading:
+            task.cancel()
+        await asyncio.gather(*leading, return_exceptions=True)
+        for producer, connection in zip(producers, connections, strict=True):
+            await producer.stop()
+            await connection.close()
+        assert set((await counts(process.pool)).values()) == {1}
+        assert process.consumer.duplicates >= 240
+
+
+async def _counted(process: Any, count: int) -> bool:
+    return len(await counts(process.pool)) == count
+
+
+async def test_a_relay_that_is_asked_says_the_lane_again_from_there(
+    replica: Replica, database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    await say(replica, 120)
+    relay = new_relay(database, servers)
+    async with led(relay):
+        await eventually(true(lambda: relay.cursor == 240))
+        relay.say_again({lane_of(CUSTOMERS[3]): 4, lane_of(CUSTOMERS[5]): 9})
+        await eventually(true(lambda: relay.sent_again and not relay._again))
+    lanes = await said(servers)
+    assert set(range(4, 11)) <= set(lanes[lane_of(CUSTOMERS[3])][10:])
+    assert set(range(9, 11)) <= set(lanes[lane_of(CUSTOMERS[5])][10:])
+    assert all(first_hearing(sequences) == list(range(1, 11)) for sequences in lanes.values())
+    assert lanes[lane_of(CUSTOMERS[1])] == list(range(1, 11))
+
+
+async def test_what_is_asked_again_while_more_is_being_said_leaves_no_hole(
+    replica: Replica, database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    relay = new_relay(database, servers, records_max=7)
+    async with led(relay):
+        for start in range(0, 240, 60):
+            await say(replica, 60, start)
+            relay.say_again({lane_of(CUSTOMERS[start // 60]): 2, lane_of(CUSTOMERS[7]): 1})
+        await eventually(true(lambda: relay.cursor == 480 and not relay._again and not relay._asked))
+    lanes = await said(servers)
+    assert {lane: first_hearing(sequences)[-1] for lane, sequences in lanes.items()} == dict.fromkeys(lanes, 20)
+
+
+async def test_a_dead_letter_of_any_size_is_told_and_the_relay_goes_on(
+    replica: Replica, database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    big = [Record(b"%d" % n * 950_000, (("ce_id", b"i-%d" % n),), INBOUND, key=b"k" * 300_000) for n in range(3)]
+    await replica.consumer.handle(big)
+    relay = new_relay(database, servers)
+    async with led(relay):
+        await eventually(lambda: _letters_told(replica, 3))
+        await say(replica, 12)
+        await eventually(true(lambda: relay.sent == 12))
+    assert relay.fault is None
+    told = await everything_on(servers, dead_letter_topic("credit"))
+    assert [dict(record.headers)["ce_id"] for record in told] == [b"i-0", b"i-1", b"i-2"]
+
+
+async def _letters_told(replica: Replica, last: int) -> bool:
+    told: int = await replica.pool.fetchval("SELECT letters FROM relay")
+    return told >= last
+
+
+# ---- the broker goes away
+
+
+@pytest.fixture
+async def tansu(stack_home: Path) -> AsyncIterator[Any]:
+    """A broker of the test's own that forgets everything when it stops."""
+    broker = tansu_in(stack_home)
+    await broker.start()
+    yield broker
+    await broker.stop()
+
+
+async def test_what_an_emptied_broker_forgot_is_said_again_and_heard_once(
+    replica: Replica, database: Database, toy_databases: CreateToyDatabase, tansu: Any
+) -> None:
+    listener = await toy_databases()
+    async with running(toy_service(hears={}), database.settings(tansu.servers)) as speaker:
+        await say(replica, 60)
+        await eventually(true(lambda: speaker.relay.cursor == 120))  # on the broker, and nobody has heard it
+        await tansu.kill()
+        await tansu.start()
+        async with running(counting_service(CreditApproved), listener.settings(tansu.servers)) as process:
+            await eventually(lambda: _counted(process, 60))
+            await tansu.kill()
+            await say(replica, 60, start=60)  # orders are taken while the broker is away
+            await eventually(true(lambda: speaker.relay.backlog))
+            await tansu.start()
+            await eventually(lambda: _counted(process, 120))
+            assert set((await counts(process.pool)).values()) == {1}
+            heard = await counted_in_order(process.pool)
+    for customer in range(12):
+        assert [o for o in heard if int(o[2:]) % 12 == customer] == [f"O-{n}" for n in range(customer, 120, 12)]
