@@ -56,5 +56,3 @@ def on_kafka(shared: Shared) -> None:
     """Only Apache Kafka can do what this case needs (the embedded broker keeps nothing over a restart)."""
     if shared.broker != "kafka":
         pytest.skip("needs Apache Kafka")
-
-

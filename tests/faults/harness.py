@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
@@ -60,8 +62,10 @@ class System:
 
     @classmethod
     @asynccontextmanager
-    async def up(cls, home: Path, broker: Any) -> AsyncIterator["System"]:
-        """Bring one up; what dies comes back within a second, as often as it must."""
+    async def up(
+        cls, home: Path, broker: Any, *, postgres: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator["System"]:
+        """Bring one up; what dies comes back within a second, as often as it must. `postgres`: its settings."""
         doors = home / "trapdoors"
         doors.mkdir()
         options = StackOptions(
@@ -71,7 +75,7 @@ class System:
             command=_command,
             backoff=Backoff(first_seconds=0.2, longest_seconds=1.0, attempts_max=10_000),
         )
-        async with await Stack.up(options) as stack:
+        async with await _up(options, postgres) as stack:
             async with Services(stack.snapshot().http_urls) as services:
                 yield cls(stack, home, services)
 
@@ -103,7 +107,9 @@ class System:
 
         async def all_ready() -> bool:
             statuses = await self.services.statuses()
-            return all("unreachable" not in s and not s["missing"] for s in map(statuses.get, services or SERVICES) if s)
+            return all(
+                "unreachable" not in s and not s["missing"] for s in map(statuses.get, services or SERVICES) if s
+            )
 
         await until(all_ready, f"{services or 'all services'} ready again", SETTLE_SECONDS_MAX)
 
@@ -140,12 +146,44 @@ class System:
         finally:
             await process.stop()
 
+    async def replay(self) -> int:
+        """`o2c replay`, to its end; how many messages were said again."""
+        before = {name: (await self.status(name))["relay"]["sent_again"] for name in SPEAKERS}
+        await self.o2c("replay")
+
+        async def all_said() -> int:
+            statuses = await self.services.statuses()
+            again = {name: statuses[name]["relay"]["sent_again"] - before[name] for name in SPEAKERS}
+            done = all(again[name] >= statuses[name]["heads"]["said"] for name in SPEAKERS)
+            return sum(again.values()) if done else 0
+
+        said: int = await until(all_said, "everything said again", SETTLE_SECONDS_MAX)
+        return said
+
+    def show_tasks(self) -> None:
+        """Have all services write to their logs where they wait."""
+        for name, service in self.stack.services.items():
+            if service.running:
+                os.kill(self.pid(name), signal.SIGUSR1)
+
     def arm(self, service: str, point: str) -> Path:
         """Let a service fall through a trapdoor; the file is gone when it has. Points: see `saboteur.POINTS`."""
         assert point in POINTS
         door = self.home / "trapdoors" / f"{service}.{point}"
         door.touch()
         return door
+
+
+async def _up(options: StackOptions, postgres: Mapping[str, str]) -> Stack:
+    if not postgres:
+        return await Stack.up(options)
+
+    class Configured(Stack):
+        def __init__(self, options: StackOptions) -> None:
+            super().__init__(options)
+            self.postgres.configuration = postgres
+
+    return await Configured.up(options)
 
 
 def _command(name: str) -> tuple[str, ...]:
@@ -270,8 +308,23 @@ async def case(system: System, name: str, *, orders: int = ORDERS, kept: bool = 
     try:
         yield running
         system.whole = True
+    except BaseException:
+        await _explain(running)
+        raise
     finally:
         await outside.stop()
+
+
+async def _explain(failed: Case) -> None:
+    """For whoever must find out why: what was done, what the services say, and where each of them waits."""
+    print(f"\n{failed.name} failed after: {'; '.join(failed.faults)}")
+    for name, status in (await failed.system.services.statuses()).items():
+        print(f"{name}: {status}")
+    failed.system.show_tasks()
+    await asyncio.sleep(1)  # they write it down by themselves, and nobody says when
+    for name, service in failed.system.stack.services.items():
+        lines = [line for line in service.log.read_text().splitlines() if not line.startswith('{"level":"ERROR"')]
+        print(f"---- {name}", *lines[-40:], sep="\n")
 
 
 def together(random: Random, names: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ A file `NAME.<point>` in the directory `O2C_TRAPDOORS` makes the process die by 
 point; without such a file it is the service and nothing else.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -69,8 +70,21 @@ def install(doors: Trapdoors) -> None:
     UnitOfWork.run = run_then_fall  # type: ignore[method-assign]
 
 
+def show_tasks(*_: object) -> None:
+    """Write to the log where every task of the event loop waits: a process that hangs is asked by SIGUSR1."""
+    for task in asyncio.all_tasks():
+        waiting: Any = task.get_coro()
+        places = []
+        while getattr(waiting, "cr_frame", None) is not None:
+            frame = waiting.cr_frame
+            places.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}")
+            waiting = waiting.cr_await
+        print(f"task {task.get_name()}: {' > '.join(places)} > {waiting!r}", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Run the service named on the command line."""
+    signal.signal(signal.SIGUSR1, show_tasks)
     install(Trapdoors(sys.argv[1], Path(os.environ["O2C_TRAPDOORS"])))
     app(["run", sys.argv[1]])
 

@@ -24,7 +24,7 @@ class Topics:
         for record in records:
             headers = dict(record.headers)
             id_ = headers["ce_id"].decode()
-            lane, sequence = int(headers["ce_lane"]), int(headers["ce_sequence"])
+            lane, sequence = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
             said = (lane, sequence, record.value)
             if self.ids.setdefault(id_, said) is not said:
                 self.copies += 1
