@@ -327,19 +327,23 @@ class Running:
         positions: dict[str, int] = {}
         for (speaker, _), sequence in (await self.read_positions()).items():
             positions[speaker] = positions.get(speaker, 0) + sequence
+        # From the store: what this process last saw of it is old when another replica leads.
+        events, cursor = await self.pool.fetchrow(
+            "SELECT (SELECT coalesce(max(notification_id), 0) FROM events), (SELECT cursor FROM relay)"
+        )
         return {
             "service": self.service.name,
             "version": self.version,
             "uptime_seconds": round(time.time() - self.started_at, 1),
             "missing": await self.missing(),
-            "events": await self.pool.fetchval("SELECT coalesce(max(notification_id), 0) FROM events"),
+            "events": events,
             "positions": positions,
             "heads": dict(await self.pool.fetch("SELECT 'said', coalesce(sum(head), 0)::bigint FROM lanes")),
             "lag": await self._lag(),
             "relay": {
                 "leads": relay.leads,
-                "backlog": relay.backlog,
-                "cursor": relay.cursor,
+                "backlog": max(events - cursor, 0),
+                "cursor": cursor,
                 "sent": relay.sent,
                 "sent_again": relay.sent_again,
             },
