@@ -150,11 +150,14 @@ def _approved(state: CreditAccount, fact: CreditApproved) -> CreditAccount:
 
 
 def _invoiced(state: CreditAccount, fact: InvoiceNoted) -> CreditAccount:
-    """The same amount leaves the reservation and joins what is invoiced, so exposure is the same before and after."""
+    """The same amount leaves the reservation and joins what is invoiced, so exposure is the same before and after.
+
+    Invoices are in their order's currency; one that is not leaves the reservation alone.
+    """
     reservations, book = state.reservations, _book(state, fact.currency)
     moved = 0
     reservation = reservations.get(fact.order_id)
-    if reservation is not None:
+    if reservation is not None and reservation.currency == fact.currency:
         moved = reservation.amount_minor if fact.final else min(reservation.amount_minor, fact.amount_minor)
         rest = evolved(reservation, amount_minor=reservation.amount_minor - moved)
         reservations = reservations.delete(fact.order_id) if fact.final else reservations.set(fact.order_id, rest)
