@@ -11,6 +11,7 @@ import msgspec
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 from eventsourcing.utils import resolve_topic
 
+from shared.errors import ContractError, Problem
 from shared.eventsourced.facts import Meta, Recorded, stored_name, stored_version
 from shared.values import Map
 
@@ -84,6 +85,9 @@ def _reader(topic: str) -> tuple[Any, bytes, type[Any]]:
 
 def _upcast(cls: type[Any], state: bytes) -> _Stored[Any]:
     raw = msgspec.json.decode(state, type=_Stored[dict[str, Any]])
+    if raw.v > stored_version(cls):
+        newer = f"{stored_name(cls)} version {raw.v} was written by a newer release than this one"
+        raise ContractError([Problem("v", "unknown_version", newer)])
     for version in range(raw.v, stored_version(cls)):
         getattr(cls, f"upcast_v{version}_v{version + 1}")(raw.d)
     return _Stored(stored_version(cls), msgspec.convert(raw.d, cls), raw.m)

@@ -39,7 +39,7 @@ async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
     """A pool whose connections plan for us: array joins are always index lookups, and no statement waits for ever."""
     return await asyncpg.create_pool(
         dsn,
-        min_size=1,
+        min_size=0,  # connects when first used, so that a process can say that its database is away
         max_size=size_max,
         command_timeout=60,
         timeout=5,

@@ -69,22 +69,30 @@ class Running:
     async def run(self, announce: Callable[[int], None] = lambda port: None) -> None:
         """Start, serve until `stop()`, and shut down cleanly. `announce` is told the HTTP port."""
         async with AsyncExitStack() as stack:
-            await self._open_store(stack)
-            if self._stopping.is_set():
-                return
+            self.pool = await connect_pool(self._dsn)
+            stack.push_async_callback(_close_pool, self.pool)
             self._build()
+            # Health answers from the first moment: a database or broker that is away is said, not hung on.
             await self._serve_http(stack, announce)
-            self._spawn("commands", self.commands.run())
-            self._spawn("relay", self.relay.run())
-            connecting = asyncio.create_task(self._connect_kafka(stack))
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 50, 100)  # our values hold no cycles; the default costs a third of the CPU
-            await self._stopping.wait()
+            starting = asyncio.create_task(self._start(stack))
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()  # what never passes, such as a changed migration, ends the process
+            await stopping
             log.info("stopping")
-            connecting.cancel()
+            starting.cancel()
             await self._drain()
         log.info("stopped")
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        await self._open_store()
+        self._spawn("commands", self.commands.run())
+        self._spawn("relay", self.relay.run())
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 100)  # our values hold no cycles; the default costs a third of the CPU
+        await self._connect_kafka(stack)
 
     def stop(self) -> None:
         """Finish what is in hand and end."""
@@ -92,13 +100,11 @@ class Running:
 
     # ---- starting
 
-    async def _open_store(self, stack: AsyncExitStack) -> None:
-        """Connect and migrate, waiting for a database that is away for as long as nobody stops us."""
+    async def _open_store(self) -> None:
+        """Migrate, waiting for a database that is away for as long as nobody stops us."""
         backoff = Backoff()
-        while not self._stopping.is_set():
+        while True:
             try:
-                self.pool = await connect_pool(self._dsn)
-                stack.push_async_callback(_close_pool, self.pool)
                 async with self.pool.acquire() as connection:
                     await migrate(connection, self.service.migrations)
                     await check_tables(connection, [p.table for p in self.service.projections])
@@ -252,11 +258,16 @@ class Running:
     # ---- stopping
 
     async def _drain(self) -> None:
-        """Finish the batch in hand, answer the requests that wait, leave the group, and let the relay go."""
-        if self._subscriber is not None and hasattr(self, "_broker"):
-            await self._broker.stop()
+        """Finish the batch in hand, answer the requests that wait, leave the group, and let the relay go.
+
+        All of it within the grace period: what waits for a database that is away is left to be delivered again.
+        """
         self.commands.close()
-        await asyncio.wait([self._tasks["commands"]], timeout=self.settings.shutdown_seconds)
+        finishing = [self._tasks["commands"]] if "commands" in self._tasks else []
+        if hasattr(self, "_broker"):
+            finishing.append(asyncio.create_task(self._broker.stop()))
+        if finishing:
+            await asyncio.wait(finishing, timeout=self.settings.shutdown_seconds)
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -321,7 +332,13 @@ class Running:
         return missing
 
     async def status(self) -> dict[str, Any]:
-        """Figures for operators: what this process has done, and how far it is behind."""
+        """Figures for operators: what this process has done, and how far it is behind.
+
+        UnavailableError when the store is away: without it there are no figures.
+        """
+        missing = await self.missing()
+        if "store" in missing:
+            raise UnavailableError(f"the store is away: {missing['store']}")
         letters = await self.pool.fetch("SELECT status, count(*) FROM dead_letters GROUP BY status")
         consumer, relay = self.consumer, self.relay
         positions: dict[str, int] = {}
@@ -335,7 +352,7 @@ class Running:
             "service": self.service.name,
             "version": self.version,
             "uptime_seconds": round(time.time() - self.started_at, 1),
-            "missing": await self.missing(),
+            "missing": missing,
             "events": events,
             "positions": positions,
             "heads": dict(await self.pool.fetch("SELECT 'said', coalesce(sum(head), 0)::bigint FROM lanes")),

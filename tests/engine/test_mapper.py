@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.errors import ContractError
 from shared.eventsourced.facts import Fact, Meta, Recorded, State, declared_facts, fact, stored_name, stored_version
 from shared.eventsourced.mapper import FactMapper, decode_fact, decode_state, encode_fact, encode_state
 from shared.values import Map
@@ -100,3 +101,8 @@ def test_a_snapshot_keeps_maps_in_maps_with_keys_of_any_kind(by_day: Any, inner:
 def test_a_snapshot_of_another_shape_says_so(data: bytes) -> None:
     with pytest.raises(msgspec.ValidationError):
         decode_state(Outer, data)
+
+
+def test_a_fact_of_a_newer_release_is_not_taken_for_one_of_ours() -> None:
+    with pytest.raises(ContractError, match="newer release"):
+        decode_fact("s", 1, "toy.CoinsAdded", b'{"v":2,"d":{"customer_id":"C","order_id":"O"},"m":{"at":1}}')
