@@ -50,7 +50,7 @@ imports: dev-environment
 	@$(BIN)/lint-imports
 
 pure: dev-environment
-	@$(BIN)/python -m pytest -q -m "not connected and not e2e"
+	@$(BIN)/python -m pytest -q -m "not connected and not e2e and not faults"
 
 documents: dev-environment ## Make the documents that come from the code anew
 	@$(BIN)/python -m o2c.documents

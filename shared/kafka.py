@@ -11,6 +11,9 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 CONTROL_TOPIC = "o2c.control"
 """One partition on which speakers say how far they have spoken, and listeners ask to hear something again."""
 
+METADATA_AGE_MS_MAX = 10_000
+"""A raised number of partitions is seen by speakers and listeners within ten seconds; the default is five minutes."""
+
 PRODUCER_BATCH_BYTES_MAX = 900_000
 """Below the broker's own limit for a batch of 1,048,588 bytes (message.max.bytes)."""
 
@@ -53,7 +56,7 @@ def new_producer(servers: str) -> AIOKafkaProducer:
         max_request_size=PRODUCER_BATCH_BYTES_MAX + 100_000,
         request_timeout_ms=20_000,
         retry_backoff_ms=100,
-        metadata_max_age_ms=10_000,  # a raised number of partitions is seen within ten seconds
+        metadata_max_age_ms=METADATA_AGE_MS_MAX,
         compression_type=None,
     )
 

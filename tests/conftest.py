@@ -27,7 +27,7 @@ FreshBroker = Callable[[], Awaitable[str]]
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
     """Say which broker it will be, once it is known that one is needed; end the run if it is not the one required."""
-    if not any(item.get_closest_marker("connected") or item.get_closest_marker("e2e") for item in items):
+    if not any(item.get_closest_marker(name) for item in items for name in ("connected", "e2e", "faults")):
         return None
     return _choice(config).sentence
 

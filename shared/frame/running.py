@@ -34,7 +34,14 @@ from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
 from shared.frame.http import build_http
-from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, ensure_topics, new_producer
+from shared.kafka import (
+    CONTROL_TOPIC,
+    METADATA_AGE_MS_MAX,
+    close_quietly,
+    dead_letter_topic,
+    ensure_topics,
+    new_producer,
+)
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -203,6 +210,7 @@ class Running:
             graceful_timeout=self.settings.shutdown_seconds,
             acks="all",
             enable_idempotence=False,
+            metadata_max_age_ms=METADATA_AGE_MS_MAX,
             logger=None,
         )
         common: dict[str, Any] = {"poll_ms": self.settings.consume_poll_ms}
@@ -319,19 +327,23 @@ class Running:
         positions: dict[str, int] = {}
         for (speaker, _), sequence in (await self.read_positions()).items():
             positions[speaker] = positions.get(speaker, 0) + sequence
+        # From the store: what this process last saw of it is old when another replica leads.
+        events, cursor = await self.pool.fetchrow(
+            "SELECT (SELECT coalesce(max(notification_id), 0) FROM events), (SELECT cursor FROM relay)"
+        )
         return {
             "service": self.service.name,
             "version": self.version,
             "uptime_seconds": round(time.time() - self.started_at, 1),
             "missing": await self.missing(),
-            "events": await self.pool.fetchval("SELECT coalesce(max(notification_id), 0) FROM events"),
+            "events": events,
             "positions": positions,
             "heads": dict(await self.pool.fetch("SELECT 'said', coalesce(sum(head), 0)::bigint FROM lanes")),
             "lag": await self._lag(),
             "relay": {
                 "leads": relay.leads,
-                "backlog": relay.backlog,
-                "cursor": relay.cursor,
+                "backlog": max(events - cursor, 0),
+                "cursor": cursor,
                 "sent": relay.sent,
                 "sent_again": relay.sent_again,
             },

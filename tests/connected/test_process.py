@@ -136,7 +136,7 @@ async def _positions(process: Any, total: int) -> bool:
 async def test_a_gap_is_mended_by_the_speaker_saying_it_again(
     toy_databases: CreateToyDatabase, fresh_broker: Any
 ) -> None:
-    """A listener that was set back hears what its group has long acknowledged, even when nothing new comes."""
+    """A listener that was set back hears what its group has long acknowledged, though nothing new comes."""
     servers = await fresh_broker()
     speaking, listening = await toy_databases(), await toy_databases()
     async with running(toy_service(hears={}), speaking.settings(servers)) as speaker:

@@ -1,0 +1,58 @@
+"""Fixtures of the fault suite: one system for all cases that leave it whole, on Apache Kafka where it can be had."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+import pytest_asyncio
+
+from tests.faults.harness import System
+from tests.support.brokers import Choice, why_no_kafka
+from tests.support.homes import temporary_home
+
+
+class Shared:
+    """The system of the suite: made when it is first needed, and anew after a case that did not leave it whole."""
+
+    def __init__(self, broker: str) -> None:
+        self.broker = broker
+        self._stack = AsyncExitStack()
+        self._system: System | None = None
+
+    async def get(self) -> System:
+        """The system, up and whole."""
+        if self._system is not None and not self._system.whole:
+            await self.close()
+        if self._system is None:
+            home = self._stack.enter_context(temporary_home())
+            self._system = await self._stack.enter_async_context(System.up(home, self.broker))
+        return self._system
+
+    async def close(self) -> None:
+        """Take it down."""
+        self._system = None
+        await self._stack.aclose()
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def shared(broker_choice: Choice) -> AsyncIterator[Shared]:
+    """Whoever keeps the suite's system."""
+    kafka = broker_choice.kind == "kafka" or (broker_choice.kind != "embedded" and not why_no_kafka())
+    keeper = Shared("kafka" if kafka else "embedded")
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def system(shared: Shared) -> System:
+    """The whole system, up and in order."""
+    return await shared.get()
+
+
+@pytest.fixture
+def on_kafka(shared: Shared) -> None:
+    """Only Apache Kafka can do what this case needs (the embedded broker keeps nothing over a restart)."""
+    if shared.broker != "kafka":
+        pytest.skip("needs Apache Kafka")

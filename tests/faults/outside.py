@@ -1,0 +1,116 @@
+"""The outside world of the fault suite: it does not give up when the system is away, and starts over when told to."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+from zlib import crc32
+
+from aiokafka.errors import KafkaError
+
+from o2c.bench.orders import customers, generate
+from o2c.outside.clerk import Clerk
+from o2c.outside.heard import Invoice
+from o2c.outside.kafka import Publisher
+from o2c.outside.plan import DEMO_SHARES
+from o2c.outside.world import Course, World
+from o2c.services import Services
+from shared.contracts.inbound import Order, Payment
+from shared.contracts.messages import Message
+from shared.errors import UnavailableError
+from shared.values import evolved
+
+IN_FLIGHT_MAX = 300
+LATE_BP = 800
+_PAUSE_SECONDS = 0.3
+
+
+def orders_of(case: str, number: int, seed: int) -> list[Order]:
+    """So many orders of a case, under ids of their own; some prepaid, some invoiced or shipped all at once."""
+    orders = generate(number, seed=crc32(f"{case}/{seed}".encode()))
+    return [_varied(order, n) for n, order in enumerate(orders)]
+
+
+def _varied(order: Order, n: int) -> Order:
+    match n % 20:
+        case 3:
+            return evolved(order, prepaid=True)
+        case 7:
+            return evolved(order, ship_complete=True)
+        case 11:
+            return evolved(order, invoice_on="confirmation")
+        case _:
+            return order
+
+
+class _PatientWorld(World):
+    """Sends until it is acknowledged, as shops and banks do: repeats are harmless."""
+
+    async def _say(self, publisher: Publisher, messages: Iterable[Message]) -> None:
+        said = list(messages)
+        while True:
+            try:
+                return await super()._say(publisher, said)
+            except (KafkaError, UnavailableError, OSError, TimeoutError):
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+
+class _PatientClerk(Clerk):
+    """Tries again when receivables does not answer."""
+
+    async def _apply(self, invoice: Invoice, payment: Payment) -> None:
+        while True:
+            try:
+                return await super()._apply(invoice, payment)
+            except UnavailableError:
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+
+class Outside:
+    """Plays the world in the background until every order of the case is in its planned end."""
+
+    def __init__(self, orders: list[Order], servers: str, services: Services, *, seed: int) -> None:
+        self._servers, self._services, self._seed = servers, services, seed
+        self._orders = orders
+        self._over = asyncio.Event()
+        self.world = self._new_world()
+        self.task = asyncio.create_task(self._play())
+
+    def _new_world(self) -> World:
+        course = Course(self._seed, DEMO_SHARES, LATE_BP, IN_FLIGHT_MAX)
+        world = _PatientWorld(customers(len(self._orders)), self._orders, course)
+        world.clerk = _PatientClerk(self._services)
+        return world
+
+    @property
+    def finished(self) -> int:
+        """How many orders are in their planned end."""
+        return self.world.progress.finished
+
+    def start_over(self) -> None:
+        """Say everything again and listen from the beginning: for when the broker has lost what was said."""
+        self._over.set()
+
+    async def stop(self) -> None:
+        """End it wherever it is."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    async def _play(self) -> None:
+        while True:
+            running = asyncio.create_task(self.world.run(self._servers, seconds_max=1e9))
+            over = asyncio.create_task(self._over.wait())
+            try:
+                await asyncio.wait({running, over}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                over.cancel()
+                running.cancel()
+                results: list[Any] = await asyncio.gather(running, over, return_exceptions=True)
+            if results[0] is True and not self._over.is_set():
+                return
+            if isinstance(results[0], Exception) and not isinstance(
+                results[0], (KafkaError, UnavailableError, OSError, TimeoutError)
+            ):
+                raise results[0]
+            self._over.clear()
+            self.world = self._new_world()
+            await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,67 @@
+"""What stands on the topics, compared with the stores: every public fact is there, and copies are true copies."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.contracts.catalogue import SPEAKERS
+
+TOPICS = tuple(sorted(s.topic for s in SPEAKERS.values()))
+
+
+@dataclass
+class Topics:
+    """What was found on the topics. `copies`: records beyond the first of an id, which listeners drop."""
+
+    ids: dict[str, tuple[int, int, bytes]] = field(default_factory=dict)
+    copies: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def take(self, topic: str, records: Iterable[Any], positions: dict[tuple[str, int, int], str]) -> None:
+        """Take note of records: the same id means the same place and the same words, and no place has two ids."""
+        for record in records:
+            headers = dict(record.headers)
+            id_ = headers["ce_id"].decode()
+            lane, sequence = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
+            said = (lane, sequence, record.value)
+            if self.ids.setdefault(id_, said) is not said:
+                self.copies += 1
+                if self.ids[id_] != said:
+                    self.wrong.append(f"{id_} differs from its copy")
+            if positions.setdefault((topic, lane, sequence), id_) != id_:
+                self.wrong.append(f"{topic} lane {lane}: sequence {sequence} is {id_} and another")
+
+
+async def ends_of(servers: str) -> dict[TopicPartition, int]:
+    """Where each partition of the services' topics ends now."""
+    async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+        return dict(await consumer.end_offsets(await _partitions(consumer)))
+
+
+async def read_topics(servers: str, since: Mapping[TopicPartition, int]) -> Topics:
+    """Everything on the services' topics from these offsets (others: from the beginning) to the present end."""
+    found, positions = Topics(), {}
+    async with AIOKafkaConsumer(bootstrap_servers=servers, max_partition_fetch_bytes=4_000_000) as consumer:
+        partitions = await _partitions(consumer)
+        consumer.assign(partitions)
+        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        at = {p: max(begins[p], since.get(p, 0)) for p in partitions}
+        for partition, offset in at.items():
+            consumer.seek(partition, offset)
+        while any(at[p] < ends[p] for p in partitions):
+            for partition, records in (await consumer.getmany(timeout_ms=200, max_records=5_000)).items():
+                records = [record for record in records if record.offset < ends[partition]]
+                found.take(partition.topic, records, positions)
+                at[partition] = await consumer.position(partition)
+    return found
+
+
+async def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+    await consumer._client.force_metadata_update()
+    existing = await consumer.topics()
+    found = []
+    for topic in sorted(existing & set(TOPICS)):
+        found += [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    return found

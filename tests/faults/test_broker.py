@@ -1,0 +1,123 @@
+"""Kafka killed, emptied, robbed of topics and records, and given more partitions, under load."""
+
+import pytest
+
+from o2c.settling import at_rest
+from o2c.verify.engine import every_position_is_reached, everything_is_published
+from o2c.verify.stores import open_stores
+from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
+from tests.faults.harness import SETTLE_SECONDS_MAX, System, case, until
+from tests.faults.kafka_faults import delete_records, delete_topics, raise_partitions
+from tests.faults.said import TOPICS
+from tests.support.kafka_client import partitions_of, topics_of
+
+pytestmark = pytest.mark.faults
+
+
+async def test_a_broker_killed_and_restarted_under_load_loses_and_doubles_nothing(
+    system: System, on_kafka: None
+) -> None:
+    async with case(system, "broker-killed") as run:
+        async for _ in run.moments(2):
+            await system.stack.kill("broker")
+            run.note("killed the broker")
+        await run.end()
+
+
+async def test_a_wiped_broker_is_filled_again_by_asking_and_all_of_it_by_replay(system: System) -> None:
+    async with case(system, "broker-wiped", kept=False) as run:
+        await run.reached(run.random.uniform(0.3, 0.6))
+        await _wipe(system)
+        run.note("wiped the broker")
+        await _heal(system)
+        run.note("all services have heard everything")
+        run.note(f"{await system.replay()} messages replayed")
+        run.outside.start_over()
+        await run.end()
+
+
+async def test_deleted_topics_are_made_again_and_filled_from_the_stores(system: System, on_kafka: None) -> None:
+    async with case(system, "topics-deleted", kept=False) as run:
+        await run.reached(run.random.uniform(0.3, 0.6))
+        victims = run.random.sample(TOPICS, 3)
+        await delete_topics(system.servers, victims)
+        run.note(f"deleted {', '.join(victims)}")
+        await until(lambda: _all_there(system), "the topics are made again")
+        await _heal(system)
+        run.note("all services have heard everything")
+        run.note(f"{await system.replay()} messages replayed")
+        run.outside.start_over()
+        await run.end()
+
+
+async def _wipe(system: System) -> None:
+    await system.stack.kill("broker", restart=False)
+    if hasattr(system.stack.broker, "wipe"):
+        system.stack.broker.wipe()
+    await system.stack.start("broker")
+
+
+async def _all_there(system: System) -> bool:
+    return set(TOPICS) <= set(await topics_of(system.servers))
+
+
+async def _heal(system: System) -> None:
+    """Wait until every service has heard all that the others have said, without anybody's help."""
+    await system.back()
+
+    async def healed() -> bool:
+        async with open_stores(system.database_of) as stores:
+            findings = [await check(stores) for check in (everything_is_published, every_position_is_reached)]
+        return not any(finding.offending for finding in findings)
+
+    await until(healed, "every position reached", SETTLE_SECONDS_MAX)
+
+
+async def test_partitions_raised_under_load_neither_lose_nor_double(system: System, on_kafka: None) -> None:
+    async with case(system, "partitions") as run:
+        await run.reached(run.random.uniform(0.2, 0.5))
+        await raise_partitions(system.servers, [*TOPICS, *INBOUND_TOPICS], 12)
+        assert {await partitions_of(system.servers, topic) for topic in TOPICS} == {12}
+        run.note("4 to 12 partitions")
+        run.outside.start_over()  # who listens without a group must look for new partitions himself
+        await run.end()
+
+
+async def test_a_consumer_that_was_away_longer_than_retention_gets_what_is_gone_from_the_stores(
+    system: System, on_kafka: None
+) -> None:
+    async with case(system, "retention") as run:
+        await run.reached(run.random.uniform(0.1, 0.3))
+        await system.stack.stop("billing")
+        others = [name for name in system.services.names if name != "billing"]
+        await until(lambda: _rest(system, others), "the others come to rest", SETTLE_SECONDS_MAX)
+        heard = [SPEAKERS[name].topic for name in ("order", "fulfillment")]
+        behind = await _unheard(system)
+        assert behind, "there must be something that billing has not heard"
+        gone = await delete_records(system.servers, heard)
+        run.note(f"retention took {gone} records, {behind} of them unheard by billing")
+        await system.stack.start("billing")
+        await until(lambda: _asked(system, "billing"), "billing asks to hear again")
+        assert "asks to hear again" in system.stack.services["billing"].log.read_text()
+        await _heal(system)
+        run.note(f"{await system.replay()} messages replayed")
+        await run.end()
+
+
+async def _rest(system: System, names: list[str]) -> bool:
+    statuses = await system.services.statuses()
+    return all(at_rest(statuses[name]) for name in names)
+
+
+async def _unheard(system: System) -> int:
+    """How many messages billing has not heard yet."""
+    said = 0
+    for name in ("order", "fulfillment"):
+        said += (await system.sql(name, "SELECT sum(head)::bigint FROM lanes"))[0][0]
+    heard = await system.sql("billing", "SELECT sum(sequence)::bigint FROM positions")
+    return int(said - heard[0][0])
+
+
+async def _asked(system: System, service: str) -> bool:
+    status = await system.status(service)
+    return bool(status.get("consumer", {}).get("asked_again"))

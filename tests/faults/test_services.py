@@ -1,0 +1,104 @@
+"""Services that are killed at random and at the worst moments, stopped, frozen and joined by replicas, under load."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from o2c.stack import SERVICES
+from shared.contracts.catalogue import SPEAKERS
+from tests.faults.harness import System, case, together, until
+from tests.faults.saboteur import POINTS
+
+pytestmark = pytest.mark.faults
+
+GRACE_SECONDS = 20.0
+FROZEN_SECONDS = 9.0
+"""Longer than the consumers' session time-out of six seconds and the rebalance that follows."""
+
+
+async def test_services_killed_in_turn_and_several_at_once_lose_and_double_nothing(system: System) -> None:
+    async with case(system, "killed") as run:
+        victims = [[name] for name in run.random.sample(SERVICES, len(SERVICES))]
+        victims += [together(run.random, SERVICES) for _ in range(3)]
+        async for n in run.moments(len(victims)):
+            await asyncio.gather(*(system.stack.kill(name) for name in victims[n]))
+            run.note(f"killed {'+'.join(victims[n])}")
+        await run.end()
+
+
+async def test_services_killed_between_any_two_steps_lose_and_double_nothing(system: System) -> None:
+    async with case(system, "trapdoors") as run:
+        plan = [(name, point) for point in POINTS for name in run.random.sample(sorted(SPEAKERS), 2)]
+        async for n in run.moments(len(plan)):
+            door = system.arm(*plan[n])
+            await until(lambda door=door: _gone(door), f"{door.name} sprung")
+            run.note(f"fell through {door.name}")
+        topics = await run.end()
+        assert topics.copies, "what was sent before the cursor moved must have been said again"
+
+
+async def _gone(door: "os.PathLike[str]") -> bool:
+    return not os.path.exists(door)
+
+
+async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twice(system: System) -> None:
+    async with case(system, "stopped") as run:
+        names = run.random.sample(SERVICES, len(SERVICES))
+        async for n in run.moments(len(names)):
+            begun = time.monotonic()
+            await system.stack.stop(names[n])
+            seconds = time.monotonic() - begun
+            assert await system.stack.services[names[n]].wait() == 0, f"{names[n]} did not end by itself"
+            assert seconds < GRACE_SECONDS
+            await system.stack.start(names[n])
+            run.note(f"stopped {names[n]} in {seconds:.1f} s")
+        await run.end()
+        statuses = await system.services.statuses()
+        assert {name: s["consumer"]["duplicates"] for name, s in statuses.items()} == dict.fromkeys(SERVICES, 0)
+
+
+async def test_a_frozen_service_that_wakes_after_another_took_over_writes_nothing_twice(system: System) -> None:
+    async with case(system, "frozen") as run:
+        names = run.random.sample(["credit", "billing", "fulfillment", "receivables"], 2)
+        async for n in run.moments(len(names)):
+            async with system.replica(names[n]) as other:
+                pid = system.pid(names[n])
+                os.kill(pid, signal.SIGSTOP)
+                run.note(f"froze {names[n]} while {other.name} runs")
+                try:
+                    await asyncio.sleep(FROZEN_SECONDS)  # the fault itself is a length of time
+                finally:
+                    os.kill(pid, signal.SIGCONT)
+                await system.back(names[n])
+        await run.end()
+
+
+async def test_replicas_come_and_go_under_load(system: System) -> None:
+    async with case(system, "replicas") as run:
+        names = ("credit", "receivables")
+        await run.reached(0.1)
+        async with system.replica(names[0], 2), system.replica(names[0], 3), system.replica(names[1], 2):
+            run.note("three credit, two receivables")
+            await run.reached(0.5)
+        run.note("one of each again")
+        await run.end()
+
+
+async def test_two_relays_of_one_service_at_once_are_heard_once(system: System) -> None:
+    async with case(system, "relays") as run, system.replica("billing"), system.replica("order"):
+        cut = 0
+        async for _ in run.moments(6):
+            for service in ("billing", "order"):
+                cut += len(
+                    await system.sql(
+                        service,
+                        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+                        "AND objid = 7201927 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                    )
+                )
+        run.note(f"{cut} times the leading relay lost its lock while it was sending")
+        assert cut
+        await run.end()
