@@ -39,14 +39,19 @@ def e2e_home() -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture(scope="package")
+def foreign_broker(request: pytest.FixtureRequest, broker_choice: Choice) -> str:
+    """The run's broker if it is one that a stack does not start itself, else nothing."""
+    return str(request.getfixturevalue("broker")) if broker_choice.kind in ("given", "docker") else ""
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def system(request: pytest.FixtureRequest, broker_choice: Choice, e2e_home: Path) -> AsyncIterator[System]:
+async def system(broker_choice: Choice, foreign_broker: str, e2e_home: Path) -> AsyncIterator[System]:
     """PostgreSQL, the broker of this run and the six services, all as processes."""
     services: dict[str, str] = {}
-    if broker_choice.kind in ("given", "docker"):
-        # The stack starts no such broker: its services are sent to the one that the connected tests use.
-        services["O2C_KAFKA_SERVERS"] = request.getfixturevalue("broker")
-        await empty_broker(services["O2C_KAFKA_SERVERS"])
+    if foreign_broker:
+        services["O2C_KAFKA_SERVERS"] = foreign_broker
+        await empty_broker(foreign_broker)
     options = StackOptions(
         home=e2e_home,
         broker="kafka" if broker_choice.kind == "kafka" else "embedded",

@@ -106,7 +106,7 @@ async def test_cancelling_and_shipping_at_once_has_one_winner_for_every_order(sy
             assert (await system.post("order", path, {"reason": "changed my mind"})).status_code in (200, 409)
 
         async def ship() -> None:
-            await asyncio.sleep(number * 0.01)  # the later, the better are the chances of the cancellation
+            await asyncio.sleep(number * 0.03)  # the later, the better are the chances of the cancellation
             if number % 2:
                 await system.say(deal.shipment(number))
             else:
