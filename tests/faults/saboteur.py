@@ -19,8 +19,8 @@ from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 
 POINTS = ("sent", "unheard", "written", "committed")
-"""sent: Kafka has acknowledged, and the relay's cursor has not moved yet; unheard: there too, but the acknowledgement is
-lost instead of the process; written: all is written and nothing committed; committed: and not acknowledged to Kafka."""
+"""sent: Kafka has acknowledged, and the relay's cursor has not moved yet; unheard: there too, but the acknowledgement
+is lost instead of the process; written: all is written, nothing committed; committed: and not acknowledged to Kafka."""
 
 
 class Trapdoors:
