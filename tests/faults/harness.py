@@ -28,8 +28,8 @@ from o2c.verify import verify_all
 from shared.contracts.catalogue import SPEAKERS
 from shared.settings import Settings
 from tests.faults.outside import Outside, orders_of
-from tests.faults.said import Topics, ends_of, read_topics
 from tests.faults.saboteur import POINTS
+from tests.faults.said import Topics, ends_of, read_topics
 
 ORDERS = int(os.environ.get("O2C_FAULT_ORDERS", "2000"))
 """Orders of each case."""
@@ -75,9 +75,8 @@ class System:
             command=_command,
             backoff=Backoff(first_seconds=0.2, longest_seconds=1.0, attempts_max=10_000),
         )
-        async with await _up(options, postgres) as stack:
-            async with Services(stack.snapshot().http_urls) as services:
-                yield cls(stack, home, services)
+        async with await _up(options, postgres) as stack, Services(stack.snapshot().http_urls) as services:
+            yield cls(stack, home, services)
 
     @property
     def servers(self) -> str:

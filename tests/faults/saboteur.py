@@ -1,7 +1,7 @@
 """A service as `o2c run NAME` starts it, with trapdoors: `python -m tests.faults.saboteur NAME`.
 
-A file `NAME.<point>` in the directory `O2C_TRAPDOORS` makes the process die by SIGKILL, once, when it next comes to that
-point; without such a file it is the service and nothing else.
+A file `NAME.<point>` in the directory `O2C_TRAPDOORS` makes the process die by SIGKILL, once, when it next comes to
+that point; without such a file it is the service and nothing else.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 
 POINTS = ("sent", "unheard", "written", "committed")
-"""After Kafka has acknowledged and before the cursor moves (sent); there, but the acknowledgement is lost instead of the
-process (unheard); all is written and nothing committed (written); committed and not acknowledged to Kafka (committed)."""
+"""sent: Kafka has acknowledged, and the relay's cursor has not moved yet; unheard: there too, but the acknowledgement
+is lost instead of the process; written: all is written, nothing committed; committed: and not acknowledged to Kafka."""
 
 
 class Trapdoors:

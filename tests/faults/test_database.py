@@ -69,10 +69,9 @@ def _small_disk(directory: Path) -> Iterator[None]:
 async def cramped(shared: Shared) -> AsyncIterator[System]:
     """A system of its own whose database has a small disk."""
     await shared.close()  # two stacks at once would measure each other
-    with temporary_home() as home:
-        with _small_disk(data_directory(home, unprivileged_account()).parent):
-            async with System.up(home, shared.broker, postgres=SMALL_JOURNAL) as system:
-                yield system
+    with temporary_home() as home, _small_disk(data_directory(home, unprivileged_account()).parent):
+        async with System.up(home, shared.broker, postgres=SMALL_JOURNAL) as system:
+            yield system
 
 
 async def test_a_full_disk_stops_everything_until_there_is_room_again(cramped: System) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,8 +41,8 @@ async def test_services_killed_between_any_two_steps_lose_and_double_nothing(sys
         assert topics.copies, "what was sent before the cursor moved must have been said again"
 
 
-async def _gone(door: "os.PathLike[str]") -> bool:
-    return not os.path.exists(door)
+async def _gone(door: Path) -> bool:
+    return not await asyncio.to_thread(door.exists)
 
 
 async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twice(system: System) -> None:
@@ -95,8 +96,8 @@ async def test_two_relays_of_one_service_at_once_are_heard_once(system: System) 
                 cut += len(
                     await system.sql(
                         service,
-                        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-                        "AND objid = 7201927 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database "
+                        "WHERE locktype = 'advisory' AND granted AND objid = 7201927 AND datname = current_database()",
                     )
                 )
         run.note(f"{cut} times the leading relay lost its lock while it was sending")
