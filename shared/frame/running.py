@@ -48,8 +48,6 @@ log = structlog.get_logger()
 
 CHECK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
-METADATA_MS_MAX = 10_000
-"""How old a consumer's picture of the cluster may get: a raised number of partitions is seen within ten seconds."""
 
 
 class Running:
@@ -216,7 +214,6 @@ class Running:
             self.settings.kafka_servers,
             client_id=f"o2c-{self.service.name}",
             graceful_timeout=self.settings.shutdown_seconds,
-            metadata_max_age_ms=METADATA_MS_MAX,
             acks="all",
             enable_idempotence=False,
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
