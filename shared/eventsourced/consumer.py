@@ -151,8 +151,9 @@ class Consumer:
             self._report(heard.works)
         for position in [p for p, expected in self.gaps.items() if self.positions[p] >= expected]:
             del self.gaps[position]
-        for position in heard.gaps:
-            self.gaps.setdefault(position, self.positions[position] + 1)
+        for position, skipped in heard.gaps.items():
+            if self.positions[position] < skipped:  # else the hole was filled later in the same batch
+                self.gaps.setdefault(position, self.positions[position] + 1)
 
     async def _picture_was_old(self) -> bool:
         """Whether others have moved the positions: heard a lane while it was theirs, or set it back to hear again."""

@@ -19,7 +19,10 @@ from shared.tracing import child_of
 
 @dataclass(slots=True)
 class Heard:
-    """A batch as it shall be worked: `moves`: (speaker, lane) → (position before, position after)."""
+    """A batch as it shall be worked: `moves`: (speaker, lane) → (position before, position after).
+
+    `gaps`: (speaker, lane) → the last sequence that was seen behind a hole and not taken.
+    """
 
     works: list[Work] = field(default_factory=list)
     moves: dict[Position, tuple[int, int]] = field(default_factory=dict)
@@ -39,7 +42,7 @@ def sift(received: Iterable[Received], positions: Mapping[Position, int], transl
                 heard.duplicates += 1
                 continue
             if item.sequence > position + 1:
-                heard.gaps.setdefault(lane, item.sequence)
+                heard.gaps[lane] = max(item.sequence, heard.gaps.get(lane, 0))
                 continue
             heard.moves[lane] = (before, item.sequence)
         work = translate.work(item)

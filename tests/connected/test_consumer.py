@@ -105,6 +105,13 @@ async def test_a_hole_is_remembered_until_it_is_filled(replica: Replica) -> None
     ]
 
 
+async def test_a_hole_that_is_filled_in_the_same_batch_is_none(replica: Replica) -> None:
+    await replica.consumer.handle(orders(1, 3, 2, 3))
+    assert replica.consumer.gaps == {}
+    await replica.consumer.handle(orders(6, 4, 5, 8))
+    assert replica.consumer.gaps == {("order", LANE): 6}
+
+
 async def test_without_its_effect_no_position_moves(replica: Replica) -> None:
     """Break the store in the middle of the transaction: facts and position go together."""
     await replica.pool.execute("ALTER TABLE jars ADD CONSTRAINT small CHECK (total_minor < 150)")

@@ -51,7 +51,7 @@ def test_what_was_heard_before_falls_out() -> None:
 def test_behind_a_hole_nothing_of_that_lane_is_taken_and_other_lanes_go_on() -> None:
     heard = hear([order_record(1), order_record(3), order_record(4), order_record(1, "C-2")])
     assert taken(heard) == ["O-C-1-1", "O-C-2-1"]
-    assert heard.gaps == {LANES["C-1"]: 3}
+    assert heard.gaps == {LANES["C-1"]: 4}
     assert heard.moves[LANES["C-1"]] == (0, 1)
 
 

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
+from tests.support.kafka_client import partitions_of
+
 
 @asynccontextmanager
 async def _admin(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
@@ -33,10 +35,7 @@ async def raise_partitions(servers: str, topics: Iterable[str], count: int) -> N
 async def delete_records(servers: str, topics: Iterable[str]) -> int:
     """Delete all records that these topics hold now, as passed retention would; how many offsets that were."""
     async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
-        partitions = []
-        for topic in topics:
-            await consumer.topics()
-            partitions += [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        partitions = [TopicPartition(topic, n) for topic in topics for n in range(await partitions_of(servers, topic))]
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     async with _admin(servers) as client:
         await client.delete_records({p: RecordsToDelete(before_offset=end) for p, end in ends.items() if end})

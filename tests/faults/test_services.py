@@ -100,6 +100,6 @@ async def test_two_relays_of_one_service_at_once_are_heard_once(system: System) 
                         "WHERE locktype = 'advisory' AND granted AND objid = 7201927 AND datname = current_database()",
                     )
                 )
-        run.note(f"{cut} times the leading relay lost its lock while it was sending")
+        run.note(f"{cut} times the leading relay lost its lock under load")
         assert cut
         await run.end()
