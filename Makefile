@@ -11,7 +11,7 @@ BENCH ?=
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run-environment dev-environment demo up down bench test check format lint types imports pure documents lock clean
+.PHONY: help run-environment dev-environment demo up down bench test faults check format lint types imports pure documents lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,11 @@ down: run-environment ## Take down what `o2c up --detach` brought up
 bench: run-environment ## Orders per second, events per second, latency
 	@$(BIN)/o2c bench $(BENCH)
 
-test: dev-environment ## All tests: pure, connected and end to end
-	@$(BIN)/python -m pytest $(PYTEST)
+test: dev-environment ## All tests but the fault suite: pure, connected and end to end
+	@$(BIN)/python -m pytest -m "not faults" $(PYTEST)
+
+faults: dev-environment ## Kill, stop, empty and cut off parts of the whole system under load (needs Apache Kafka)
+	@$(BIN)/python -m pytest tests/faults $(PYTEST)
 
 check: lint types imports pure ## Format, lint, strict types, who imports whom, pure tests: seconds
 

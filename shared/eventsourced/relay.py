@@ -153,7 +153,7 @@ class Relay:
         self.sent += len(fresh)
         # Losing this little update only means that a batch is said twice, so it need not wait for the disk.
         await connection.execute(
-            f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = {upto:d}; COMMIT"
+            f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = greatest(cursor, {upto:d}); COMMIT"
         )
         self.cursor = upto
         self.backlog = max(head - upto, 0)
