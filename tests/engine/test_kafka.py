@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import uvloop
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from shared import kafka
@@ -39,3 +39,14 @@ def test_sending_over_a_connection_that_was_reset_is_an_error_of_kafka() -> None
     assert kafka.CONTROL_TOPIC
     with pytest.raises(KafkaConnectionError):
         uvloop.run(_send_after_reset())
+
+
+async def test_an_error_that_aiokafka_knows_stays_what_it_is_and_breaks_no_connection() -> None:
+    assert kafka.CONTROL_TOPIC
+    connection = AIOKafkaConnection("127.0.0.1", 1)
+    connection._writer = object()
+    connection._versions = {3: (90, 99)}  # a broker that speaks none of our versions
+    with pytest.raises(IncompatibleBrokerVersion):
+        await connection.send(MetadataRequest([]))
+    assert connection._writer is not None
+    connection._writer = None
