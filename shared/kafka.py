@@ -71,9 +71,9 @@ def _breaking(send: Any) -> Any:
     def sending(connection: AIOKafkaConnection, *args: Any, **options: Any) -> Any:
         try:
             return send(connection, *args, **options)
-        except KafkaError:
-            raise  # is a RuntimeError too, but one that aiokafka knows
         except RuntimeError as error:
+            if type(error) is not RuntimeError:
+                raise  # KafkaError and others derive from it: those aiokafka knows
             connection.close(reason=CloseReason.CONNECTION_BROKEN)
             raise KafkaConnectionError(f"the connection is broken: {error}") from error
 

@@ -7,6 +7,7 @@ import pytest
 import uvloop
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError
+from aiokafka.protocol.admin import CreatePartitionsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from shared import kafka
@@ -45,8 +46,8 @@ async def test_an_error_that_aiokafka_knows_stays_what_it_is_and_breaks_no_conne
     assert kafka.CONTROL_TOPIC
     connection = AIOKafkaConnection("127.0.0.1", 1)
     connection._writer = object()
-    connection._versions = {3: (90, 99)}  # a broker that speaks none of our versions
+    connection._versions = {}  # a broker that cannot add partitions
     with pytest.raises(IncompatibleBrokerVersion):
-        await connection.send(MetadataRequest([]))
+        await connection.send(CreatePartitionsRequest([], 1_000, False))
     assert connection._writer is not None
     connection._writer = None
