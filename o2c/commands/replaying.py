@@ -28,7 +28,11 @@ def replay(services: Some = None, as_json: AsJson = False) -> None:
 
 
 def rebuild(services: Some = None, as_json: AsJson = False) -> None:
-    """Make read tables anew. Queries see the old rows until the new ones are whole; nothing else happens again."""
+    """Make read tables anew; nothing else happens again.
+
+    Queries see the old rows until the new ones are whole; those of analytics see them grow, since it hears
+    everything again.
+    """
     with explained():
         where = addresses()
     names = services or list(where.http_urls)

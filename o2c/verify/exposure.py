@@ -24,14 +24,15 @@ async def exposure_is_what_was_recorded(stores: Stores) -> Finding:
     """
     stored = await stores.table("credit", "SELECT customer_id, exposure_minor::numeric FROM credit_accounts")
     currencies = await stores.table("credit", "SELECT customer_id, currency FROM credit_accounts")
-    computed = exposures(await _orders(stores), await _owed(stores, currencies))
+    computed = exposures(await _orders(stores, currencies), await _owed(stores, currencies))
     return same(stored, {customer: amount for customer, amount in computed.items() if customer in stored})
 
 
-async def _orders(stores: Stores) -> list[ApprovedOrder]:
+async def _orders(stores: Stores, currencies: Mapping[str, str]) -> list[ApprovedOrder]:
+    """Approved orders in their account's own currency; the others are in books of their own."""
     approved = await stores.rows(
         "credit",
-        "SELECT d->>'order_id', d->>'customer_id', (d->>'amount_minor')::bigint "
+        "SELECT d->>'order_id', d->>'customer_id', (d->>'amount_minor')::bigint, d->>'currency' "
         f"FROM {facts('credit.CreditApproved')} f",
     )
     released = {
@@ -46,7 +47,9 @@ async def _orders(stores: Stores) -> list[ApprovedOrder]:
         )
     }
     orders = []
-    for order_id, customer_id, reserved in approved:
+    for order_id, customer_id, reserved, currency in approved:
+        if currencies.get(customer_id) != currency:
+            continue
         total, final = invoiced.get(order_id, (0, False))
         orders.append(ApprovedOrder(customer_id, reserved, total, final or order_id in released))
     return orders

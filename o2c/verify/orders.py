@@ -1,5 +1,8 @@
 """What must hold for orders over all services: they end when they should, and analytics tells the same story."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from o2c.verify.stores import Stores, facts
 from o2c.verify.verdict import Finding, same, together
 
@@ -8,15 +11,34 @@ _COMPLETED = facts("order.OrderCompleted")
 
 
 async def orders_complete_when_paid(stores: Stores) -> Finding:
-    """An order is completed exactly when it is invoiced to the end and nothing is due on any of its invoices."""
+    """An order is completed exactly when it is shipped and invoiced to the end and nothing is due on its invoices.
+
+    Orders that were cancelled never are; one whose cash was un-applied later stays what it was.
+    """
     completed = await stores.table("order", f"SELECT d->>'order_id', 1 FROM {_COMPLETED} f")
     invoiced = await stores.table(
         "billing",
         f"SELECT d->>'order_id', bool_or((d->>'final')::boolean) FROM {facts('billing.Invoiced')} f GROUP BY 1",
     )
     due = await stores.table("receivables", "SELECT order_id, sum(open_minor)::numeric FROM open_items GROUP BY 1")
-    paid = {order_id: 1 for order_id, final in invoiced.items() if final and due.get(order_id, 0) == 0}
-    return same(completed, paid)
+    shipped = await stores.table(
+        "fulfillment",
+        f"SELECT d->>'order_id', bool_or((d->>'final')::boolean) FROM {facts('fulfillment.Shipped')} f GROUP BY 1",
+    )
+    cancelled = await stores.table("order", f"SELECT d->>'order_id', 1 FROM {facts('order.OrderCancelled')} f")
+    reopened = await stores.table(
+        "receivables", f"SELECT d->>'order_id', 1 FROM {facts('receivables.CashUnapplied')} f GROUP BY 1"
+    )
+    paid = {
+        order_id: 1
+        for order_id, final in invoiced.items()
+        if final and shipped.get(order_id) and due.get(order_id, 0) == 0 and order_id not in cancelled
+    }
+    return same(_without(completed, reopened), _without(paid, reopened))
+
+
+def _without(orders: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    return {order_id: value for order_id, value in orders.items() if order_id not in others}
 
 
 async def orders_table_is_what_was_recorded(stores: Stores) -> Finding:

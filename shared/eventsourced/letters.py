@@ -37,7 +37,8 @@ INSERT INTO dead_letters AS d (digest, status, message_id, type, stream, topic, 
                                key, body, code, reason)
 SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::bigint[],
                      $9::jsonb[], $10::bytea[], $11::bytea[], $12::text[], $13::text[])
-ON CONFLICT (digest) DO UPDATE SET attempts = d.attempts + 1
+ON CONFLICT (digest) DO UPDATE SET attempts = d.attempts + 1, status = excluded.status, code = excluded.code,
+    reason = excluded.reason, resolved_at = NULL
 """
 
 BLOCKED = "SELECT DISTINCT stream FROM dead_letters WHERE status IN ('parked', 'waiting') AND stream <> ''"

@@ -10,6 +10,9 @@ from shared.eventsourced.service import Service
 from shared.eventsourced.unit_of_work import fact_rows
 
 FACTS_MAX = 5_000
+REBUILD_SECONDS_MAX = 3_600
+"""A statement of a rebuild may take this long: deleting a large table, or waiting for the store's lock."""
+UNHURRIED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
 
 
 async def rebuild(connection: Any, service: Service) -> int:
@@ -17,9 +20,10 @@ async def rebuild(connection: Any, service: Service) -> int:
     fact_projections = [p for p in service.projections if isinstance(p, FactProjection)]
     state_projections = [p for p in service.projections if isinstance(p, StateProjection)]
     async with connection.transaction():
-        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT lock_store()")
+        await connection.execute(UNHURRIED)
+        await connection.execute("SELECT lock_store()", timeout=REBUILD_SECONDS_MAX)
         for name in {p.table.name for p in service.projections}:
-            await connection.execute(f"DELETE FROM {name}")
+            await connection.execute(f"DELETE FROM {name}", timeout=REBUILD_SECONDS_MAX)
         count = await _from_facts(connection, fact_projections)
         for projection in state_projections:
             await _from_states(connection, projection)

@@ -84,7 +84,6 @@ class Relay:
         self.leads = False
         self.cursor = self.backlog = self.sent = self.sent_again = 0
         self.fault: str | None = None
-        self.turned_at = time.monotonic()
 
     def wake(self) -> None:
         """There are new facts."""
@@ -104,8 +103,8 @@ class Relay:
             connection = None
             try:
                 connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=60)
-                while not await connection.fetchval("SELECT pg_try_advisory_lock(7201927)"):
-                    self.turned_at = time.monotonic()
+                self.fault = None  # a replica that only stands by is well
+                while not await connection.fetchval("SELECT pg_try_advisory_lock(7201927)"):  # noqa: ASYNC110
                     await asyncio.sleep(0.5)
                 await self._ensure_topics()
                 await producer.start()
@@ -131,7 +130,7 @@ class Relay:
             self.backlog = max(head - self.cursor, 0)
             worked = await self._forward(connection, producer, head)
             worked |= await self._backward(connection, producer)
-            now = self.turned_at = time.monotonic()
+            now = time.monotonic()
             if now - heads_at >= self._heads_seconds:
                 heads_at = now
                 await self._say_heads(connection, producer)

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import ConflictError, NotFoundError
+from shared.errors import ConflictError, NotFoundError, UnavailableError
+from shared.eventsourced.faults import passes
 from shared.eventsourced.hearing import Translator
 from shared.eventsourced.letters import reason_of, storable
 from shared.eventsourced.reading import Received
@@ -106,6 +107,9 @@ class Letters:
         try:
             await self._work.run(Batch([work] if work is not None else [], finish=close))
         except Exception as error:
+            if passes(error):
+                # Nothing is wrong with the letter: it stays as it is and is taken up again.
+                raise UnavailableError(f"try again later: {type(error).__name__}") from error
             failed.append(error)
         if not failed:
             return ""

@@ -26,7 +26,7 @@ from shared.eventsourced.migrating import check_tables, migrate
 from shared.eventsourced.projecting import MessageProjection
 from shared.eventsourced.publishing import LANES
 from shared.eventsourced.reading import Decoders, read
-from shared.eventsourced.rebuilding import rebuild
+from shared.eventsourced.rebuilding import REBUILD_SECONDS_MAX, UNHURRIED, rebuild
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.resending import Resending
 from shared.eventsourced.retrying import Letters
@@ -285,13 +285,22 @@ class Running:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             try:
-                await self.resending.check(self.consumer.gaps)
-                if time.monotonic() - swept_at > SWEEP_SECONDS:
+                if time.monotonic() - swept_at > SWEEP_SECONDS or "kafka" in self._missing:
                     swept_at = time.monotonic()
+                    await self._find_kafka()
                     await self.letters.sweep()
-                    await self._ensure_topics()
+                await self.resending.check(self.consumer.gaps)
             except Exception as error:
                 log.warning("watching was disturbed", error=f"{type(error).__name__}: {error}")
+
+    async def _find_kafka(self) -> None:
+        """Create topics that went; a broker that is away is said in `missing`, also by who has nothing to publish."""
+        try:
+            await self._ensure_topics()
+        except Exception as error:
+            self._missing["kafka"] = f"{type(error).__name__}: {error}"
+            raise
+        self._missing.pop("kafka", None)
 
     async def _send_control(self, value: bytes) -> None:
         if "kafka" in self._missing:
@@ -405,9 +414,12 @@ class Running:
             async with self.pool.acquire() as connection:
                 return await rebuild(connection, self.service)
         async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT lock_store()")
+            await connection.execute(UNHURRIED)
+            await connection.execute("SELECT lock_store()", timeout=REBUILD_SECONDS_MAX)
             for projection in self.service.projections:
-                await connection.execute(f"DELETE FROM {projection.table.name}")
+                await connection.execute(f"DELETE FROM {projection.table.name}", timeout=REBUILD_SECONDS_MAX)
+            # What was parked is heard again with everything else, and is parked again if it still fails.
+            await connection.execute("DELETE FROM dead_letters WHERE stream <> ''", timeout=REBUILD_SECONDS_MAX)
             await connection.execute("UPDATE positions SET sequence = 0")
         for speaker in self._speakers.values():
             await self.resending.ask(speaker, {lane: 1 for lane in range(LANES)})

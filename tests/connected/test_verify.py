@@ -86,7 +86,7 @@ def received(amount: int) -> Row:
 
 
 def shipped(quantity: int = 5) -> Row:
-    return fact("fulfillment.Shipped", order_id="O-1", lines=[line(quantity)])
+    return fact("fulfillment.Shipped", order_id="O-1", lines=[line(quantity)], final=True)
 
 
 def stock(name: str, quantity: int, **more: Any) -> Row:
@@ -104,7 +104,7 @@ ACCOUNT = (
     "reserved_minor, invoiced_minor, credited_minor, received_minor, written_off_minor, waiting) "
     "VALUES ('C-1', 'GBP', 1000, false, '', {}, 0, 0, 0, 0, 0, 0)"
 )
-APPROVED = fact("credit.CreditApproved", order_id="O-1", customer_id="C-1", reserved_minor=500)
+APPROVED = fact("credit.CreditApproved", order_id="O-1", customer_id="C-1", amount_minor=500, currency="GBP")
 CREDITED = fact(
     "billing.CreditNoteIssued",
     credit_note_id="O-1-C1",
@@ -132,7 +132,7 @@ def series(last: int) -> Row:
 RIGHT: dict[str, list[Row]] = {
     "streams_have_no_gaps": [fact("order.X", "s", 1), fact("order.X", "s", 2)],
     "nothing_is_stuck": [("order", LETTER.format("done"))],
-    "orders_complete_when_paid": [placed(), invoiced(), COMPLETED, ("receivables", ITEM.format(0))],
+    "orders_complete_when_paid": [placed(), shipped(), invoiced(), COMPLETED, ("receivables", ITEM.format(0))],
     "exposure_is_what_was_recorded": [APPROVED, invoiced(3, final=False), ("credit", ACCOUNT.format(500))],
     "stock_is_what_was_recorded": [
         stock("StockReceived", 9),
@@ -166,7 +166,7 @@ WRONG: dict[str, list[Row]] = {
         ("credit", "INSERT INTO positions (speaker, lane, sequence) VALUES ('order', 3, 1)"),
     ],
     "nothing_is_stuck": [("order", LETTER.format("parked"))],
-    "orders_complete_when_paid": [placed(), invoiced(), COMPLETED, ("receivables", ITEM.format(1))],
+    "orders_complete_when_paid": [placed(), shipped(), invoiced(), COMPLETED, ("receivables", ITEM.format(1))],
     "orders_table_is_what_was_recorded": [placed()],
     "exposure_is_what_was_recorded": [APPROVED, invoiced(3, final=False), ("credit", ACCOUNT.format(200))],
     "stock_is_what_was_recorded": [stock("StockReceived", 9), ("fulfillment", LEVELS.format(8, 0))],
