@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Collection
-from functools import wraps
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from shared.kafka_mends import mend
+
+mend()
 
 CONTROL_TOPIC = "o2c.control"
 """One partition on which speakers say how far they have spoken, and listeners ask to hear something again."""
@@ -61,26 +63,6 @@ def new_producer(servers: str) -> AIOKafkaProducer:
         metadata_max_age_ms=METADATA_AGE_MS_MAX,
         compression_type=None,
     )
-
-
-def _breaking(send: Any) -> Any:
-    """uvloop raises RuntimeError for a write to a connection that was reset; aiokafka expects OSError. Unexpected, it
-    ends the client's only task that looks at the cluster, and a consumer never finds its group again."""
-
-    @wraps(send)
-    def sending(connection: AIOKafkaConnection, *args: Any, **options: Any) -> Any:
-        try:
-            return send(connection, *args, **options)
-        except RuntimeError as error:
-            if type(error) is not RuntimeError:
-                raise  # KafkaError and others derive from it: those aiokafka knows
-            connection.close(reason=CloseReason.CONNECTION_BROKEN)
-            raise KafkaConnectionError(f"the connection is broken: {error}") from error
-
-    return sending
-
-
-AIOKafkaConnection.send = _breaking(AIOKafkaConnection.send)
 
 
 async def close_quietly(producer: AIOKafkaProducer, *, seconds: float = 5.0) -> None:

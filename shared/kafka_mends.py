@@ -1,0 +1,91 @@
+"""Two things that aiokafka 0.14 does not survive, mended from outside: a connection that was reset, and odd headers."""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
+
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.consumer import fetcher
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+
+
+def _breaking(send: Callable[..., Any]) -> Callable[..., Any]:
+    """uvloop raises RuntimeError for a write to a connection that was reset; aiokafka expects OSError. Unexpected, it
+    ends the client's only task that looks at the cluster, and a consumer never finds its group again."""
+
+    @wraps(send)
+    def sending(connection: AIOKafkaConnection, *args: Any, **options: Any) -> Any:
+        try:
+            return send(connection, *args, **options)
+        except RuntimeError as error:
+            if type(error) is not RuntimeError:
+                raise  # KafkaError and others derive from it: those aiokafka knows
+            connection.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"the connection is broken: {error}") from error
+
+    return sending
+
+
+class _KeptRecords:
+    """The records of a fetch, with their bytes kept so that they can be read a second time."""
+
+    def __init__(self, data: bytes) -> None:
+        records = MemoryRecords(data)
+        self.data = data
+        self.has_next, self.next_batch = records.has_next, records.next_batch
+        self.size_in_bytes = records.size_in_bytes
+
+
+class _Text(bytes):
+    """Bytes that decode whatever they hold."""
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return super().decode(encoding, "backslashreplace")
+
+
+class _Buffer(bytearray):
+    """A buffer whose slices decode whatever they hold."""
+
+    def __getitem__(self, key: Any) -> Any:
+        value = super().__getitem__(key)
+        return _Text(value) if isinstance(key, slice) else value
+
+
+class _TolerantBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    def __iter__(self) -> Any:
+        super().__iter__()
+        self._buffer: Any = _Buffer(self._buffer)
+        return self
+
+
+class _TolerantRecords(_MemoryRecordsPy):  # type: ignore[misc]
+    def next_batch(self, *args: Any) -> Any:
+        data = self._next_slice
+        batch = super().next_batch(*args)
+        return _TolerantBatch(data) if isinstance(batch, DefaultRecordBatch) else batch
+
+
+def _tolerant(unpack: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
+    """A header name that is no UTF-8 fails the fetch it is in: records beside it would be passed over, and those
+    behind it never reached. Such a fetch is read again, from the record it failed at, with the name escaped."""
+
+    @wraps(unpack)
+    def unpacking(records: Any) -> Iterator[Any]:
+        try:
+            yield from unpack(records)
+        except UnicodeDecodeError:
+            position = records.next_fetch_offset
+            records._records = _TolerantRecords(records._records.data)
+            yield from (record for record in unpack(records) if record.offset >= position)
+
+    return unpacking
+
+
+def mend() -> None:
+    """Put the mends in place, once."""
+    if fetcher.MemoryRecords is not _KeptRecords:
+        fetcher.MemoryRecords = _KeptRecords
+        fetcher.PartitionRecords._unpack_records = _tolerant(fetcher.PartitionRecords._unpack_records)
+        AIOKafkaConnection.send = _breaking(AIOKafkaConnection.send)
