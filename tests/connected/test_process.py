@@ -93,7 +93,7 @@ async def test_killed_at_random_moments_it_counts_every_message_once_and_in_orde
     for part in range(2):
         await send(servers, records[part * 300 : part * 300 + 300])
         wanted = part * 300 + moments.randrange(1, 250)
-        await eventually(_enough(connection, wanted))
+        await eventually(_enough(connection, wanted), 60)  # a killed member is missed after six seconds
         process.kill()
         await process.wait()
         process = await start(database, servers)
