@@ -63,13 +63,17 @@ format: dev-environment ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 # The lock files hold hashes for every platform, and no address of a package index.
-UV_COMPILE = uv pip compile pyproject.toml requirements/build.in --extra embedded --python-version 3.11 --universal \
-	--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+UV_OPTIONS = --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+UV_COMPILE = uv pip compile pyproject.toml requirements/build.in --extra embedded --universal $(UV_OPTIONS)
+UV_COMPILE_IMAGE = uv pip compile pyproject.toml requirements/build.in --universal $(UV_OPTIONS)
+UV_COMPILE_CHECKS = uv pip compile requirements/deploy.in --universal $(UV_OPTIONS)
 
 lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the path"; exit 1; }
 	$(UV_COMPILE) -o requirements/run.lock
 	$(UV_COMPILE) --extra dev -c requirements/run.lock -o requirements/dev.lock
+	$(UV_COMPILE_IMAGE) -c requirements/run.lock -o requirements/image.lock
+	$(UV_COMPILE_CHECKS) -o requirements/deploy.lock
 
 clean: ## Take the stack down; remove .venv, .o2c and all caches
 	@if [ -x $(BIN)/o2c ]; then $(BIN)/o2c down || true; fi
