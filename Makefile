@@ -11,7 +11,7 @@ BENCH ?=
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run-environment dev-environment demo up down bench test faults check format lint types imports pure documents lock clean
+.PHONY: help run-environment dev-environment demo up down bench test faults deploy-check check format lint types imports pure documents lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ test: dev-environment ## All tests but the fault suite: pure, connected and end 
 faults: dev-environment ## Kill, stop, empty and cut off parts of the whole system under load (needs Apache Kafka)
 	@$(BIN)/python -m pytest tests/faults $(PYTEST)
 
+deploy-check: dev-environment ## Judge the image, docker compose and the Kubernetes manifests (without Docker or a cluster)
+	@$(BIN)/python -m pytest tests/deploy $(PYTEST)
+
 check: lint types imports pure ## Format, lint, strict types, who imports whom, pure tests: seconds
 
 lint: dev-environment
@@ -53,7 +56,7 @@ imports: dev-environment
 	@$(BIN)/lint-imports
 
 pure: dev-environment
-	@$(BIN)/python -m pytest -q -m "not connected and not e2e and not faults"
+	@$(BIN)/python -m pytest -q -m "not connected and not e2e and not faults and not deploy"
 
 documents: dev-environment ## Make the documents that come from the code anew
 	@$(BIN)/python -m o2c.documents

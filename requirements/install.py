@@ -41,7 +41,9 @@ def tools_environment() -> Path:
     """Where the tools of this lock file are, or will be: `$O2C_CACHE` (default `~/.cache/o2c`) outlives a clone."""
     cache = os.environ.get("O2C_CACHE")
     content = (ROOT / "requirements" / "deploy.lock").read_bytes() + sys.version.encode()
-    return (Path(cache) if cache else Path.home() / ".cache" / "o2c") / f"tools-{hashlib.sha256(content).hexdigest()[:12]}"
+    return (
+        Path(cache) if cache else Path.home() / ".cache" / "o2c"
+    ) / f"tools-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def make_environment(venv: Path) -> None:
