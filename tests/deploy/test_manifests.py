@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from o2c.addresses import URLS
 from o2c.stack import SERVICES
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
 from shared.eventsourced.publishing import LANES
@@ -110,7 +111,7 @@ def deployed_files() -> list[Path]:
 
 
 def test_every_setting_that_is_deployed_exists() -> None:
-    known = settings_variables() | {"O2C_SERVICE_URLS"}  # which is the operator's tool's
+    known = settings_variables() | {URLS}  # which is the operator's tool's
     unknown = {path.name: variables_in(path.read_text()) - known for path in deployed_files()}
     assert {name: found for name, found in unknown.items() if found} == {}
 
@@ -141,7 +142,7 @@ def test_postgres_takes_the_connections_of_all_replicas() -> None:
     replicas = scaled["spec"]["maxReplicaCount"] + deployment()["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
     for cluster in of_kind(documents(PLATFORM / "postgres.yaml"), "Cluster").values():
         spec = cluster["spec"]
-        needed = len(spec["managed"]["roles"]) * replicas * CONNECTIONS_PER_REPLICA
+        needed = len(SERVICES) * replicas * CONNECTIONS_PER_REPLICA
         assert int(spec["postgresql"]["parameters"]["max_connections"]) >= needed + 20
 
 
@@ -152,7 +153,7 @@ def test_every_service_has_a_database_a_role_and_a_migration_of_its_own() -> Non
         for cluster in of_kind(found, "Cluster").values()
         for role in cluster["spec"]["managed"]["roles"]
     }
-    assert roles == {f"o2c_{name}": f"o2c-{name}-database" for name in SERVICES}
+    assert roles == {f"o2c_{name}": f"o2c-{name}-database" for name in (*SERVICES, "reader")}
     databases = of_kind(found, "Database").values()
     assert {each["spec"]["name"]: each["spec"]["owner"] for each in databases} == {
         Settings().database_prefix + name: f"o2c_{name}" for name in services()
@@ -162,16 +163,29 @@ def test_every_service_has_a_database_a_role_and_a_migration_of_its_own() -> Non
     assert {name: each["args"] for name, each in migrations.items()} == {name: ["migrate", name] for name in SERVICES}
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_service_and_its_migration_use_the_cluster_of_their_database(name: str) -> None:
-    databases = of_kind(documents(PLATFORM / "postgres.yaml"), "Database")
-    host = f"@{databases[f'o2c-{name}']['spec']['cluster']['name']}-rw:5432?"
-    own = {each["name"]: each.get("value") for each in (*container()["env"], *patched(name)["env"])}
-    (job,) = documents(KUBERNETES / "migrations" / "job.yaml")
-    migrations = {each["name"]: each for each in job["spec"]["template"]["spec"]["containers"]}
-    migrating = {each["name"]: each.get("value") for each in migrations[name]["env"]}
-    assert host in (own["O2C_DATABASE_URL"] or "")
-    assert host in (migrating["O2C_DATABASE_URL"] or "")
+def database_addresses() -> list[str]:
+    """Of the services, their migrations and the tool."""
+    return [
+        line.partition("value: ")[2]
+        for path in (BASE / "service" / "deployment.yaml", BASE / "tool.yaml", KUBERNETES / "migrations" / "job.yaml")
+        for line in path.read_text().splitlines()
+        if "value: postgresql://" in line
+    ]
+
+
+def test_all_use_the_cluster_that_has_the_databases() -> None:
+    (cluster,) = {
+        each["spec"]["cluster"]["name"] for each in of_kind(documents(PLATFORM / "postgres.yaml"), "Database").values()
+    }
+    assert len(database_addresses()) == 1 + len(SERVICES) + 2
+    assert {address.partition("@")[2] for address in database_addresses()} == {f"{cluster}-rw:5432?sslmode=require"}
+
+
+def test_the_tool_knows_every_service() -> None:
+    (base,) = documents(BASE / "kustomization.yaml")
+    literals = {each["name"]: each.get("literals") for each in base["configMapGenerator"]}
+    (address,) = literals["o2c-addresses"]
+    assert address == URLS + "=" + ",".join(f"{name}=http://o2c-{name}" for name in SERVICES)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

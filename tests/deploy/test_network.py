@@ -4,14 +4,12 @@ from o2c.stack import SERVICES
 from tests.deploy.files import KUBERNETES, documents, of_kind
 from tests.deploy.network import Pod, Policy, connections
 
-STORES = [name for name in SERVICES if name != "analytics"]
 COMPONENT = "app.kubernetes.io/component"
 PODS = [
     *(Pod(name, {COMPONENT: name}) for name in (*SERVICES, "migration", "tool")),
     Pod("kafka", {"strimzi.io/cluster": "o2c", "strimzi.io/name": "o2c-kafka"}),
     Pod("entity-operator", {"strimzi.io/cluster": "o2c", "strimzi.io/name": "o2c-entity-operator"}),
     Pod("o2c-postgres", {"cnpg.io/cluster": "o2c-postgres"}),
-    Pod("o2c-postgres-analytics", {"cnpg.io/cluster": "o2c-postgres-analytics"}),
     Pod("stranger", {"app": "stranger"}),
     Pod("gateway", {}, "ingress"),
     Pod("prometheus", {"app.kubernetes.io/name": "prometheus"}, "monitoring"),
@@ -23,15 +21,11 @@ PODS = [
 PORTS = {"http": 8080, "kafka": 9092, "sql": 5432, "status": 8000, "exporter": 9187, "otlp": 4318}
 EXPECTED = {
     *((name, "kafka", 9092) for name in (*SERVICES, "tool", "keda")),
-    *((name, "o2c-postgres", 5432) for name in (*STORES, "migration", "tool", "cnpg", "o2c-postgres")),
-    *(
-        (name, "o2c-postgres-analytics", 5432)
-        for name in ("analytics", "migration", "tool", "cnpg", "o2c-postgres-analytics")
-    ),
+    *((name, "o2c-postgres", 5432) for name in (*SERVICES, "migration", "tool", "cnpg", "o2c-postgres")),
     *((caller, name, 8080) for name in SERVICES for caller in ("gateway", "prometheus", "tool")),
     *((name, "collector", 4318) for name in SERVICES),
-    *(("cnpg", cluster, 8000) for cluster in ("o2c-postgres", "o2c-postgres-analytics")),
-    *(("prometheus", cluster, 9187) for cluster in ("o2c-postgres", "o2c-postgres-analytics")),
+    ("cnpg", "o2c-postgres", 8000),
+    ("prometheus", "o2c-postgres", 9187),
 }
 
 
@@ -61,10 +55,9 @@ def test_exactly_the_arrows_of_the_design_are_let_through() -> None:
     assert connections(PODS, policies(), PORTS.values()) == EXPECTED
 
 
-def test_a_service_reaches_no_other_service_and_no_store_but_its_own() -> None:
+def test_a_service_reaches_no_other_service_and_strangers_reach_nothing() -> None:
     found = connections(PODS, policies(), PORTS.values())
     assert not {(sender, taker) for sender, taker, _ in found if sender in SERVICES and taker in SERVICES}
-    assert ("analytics", "o2c-postgres", 5432) not in found
     assert not [edge for edge in found if "stranger" in edge or "foreigner" in edge]
 
 
