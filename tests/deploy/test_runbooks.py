@@ -31,7 +31,7 @@ def rules() -> Iterator[str]:
 
 def blocks(page: Path, language: str) -> list[tuple[str, str]]:
     """(info, text) of the fenced blocks of a language; info is what follows it on the fence."""
-    return re.findall(rf"^```{language} ?(.*)\n(.*?)^```", page.read_text(), re.M | re.S)
+    return re.findall(rf"^```{language} ?([^\n]*)\n(.*?)^```", page.read_text(), re.M | re.S)
 
 
 def test_every_alert_has_a_page() -> None:
