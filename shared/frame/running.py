@@ -34,6 +34,7 @@ from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
 from shared.frame.http import build_http
+from shared.frame.turning import ConsumingLoop
 from shared.kafka import (
     CONTROL_TOPIC,
     METADATA_AGE_MS_MAX,
@@ -60,6 +61,7 @@ class Running:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._missing: dict[str, str] = {"store": "not connected yet", "kafka": "not connected yet"}
         self._subscriber: Any = None
+        self._loops: dict[str, ConsumingLoop] = {}
         self._control_producer: Any = None
         self._topics = sorted({contract_of(message).topic for message in service.hears})
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
@@ -229,7 +231,7 @@ class Running:
                 records_max=self.settings.consume_records_max,
                 **common,
             )
-        subscribe(broker, [CONTROL_TOPIC], self.resending.hear, group_id=None, records_max=100, **common)
+        control = subscribe(broker, [CONTROL_TOPIC], self.resending.hear, group_id=None, records_max=100, **common)
         self._control_producer = new_producer(self.settings.kafka_servers)
         try:
             await self._control_producer.start()
@@ -240,6 +242,12 @@ class Running:
             raise
         stack.push_async_callback(close_quietly, self._control_producer)
         self._broker = broker
+        self._loops["control"] = ConsumingLoop(control)
+        if self._subscriber is not None:
+            consumer = self.consumer
+            self._loops["consumer"] = ConsumingLoop(
+                self._subscriber, worked_at=lambda: consumer.tried_at, on_idle=consumer.idle
+            )
 
     async def _ensure_topics(self) -> None:
         own = [next(iter(self.service.says.values())).contract.topic] if self.service.says else []
@@ -284,6 +292,9 @@ class Running:
         swept_at = 0.0
         while True:
             await asyncio.sleep(CHECK_SECONDS)
+            if "kafka" in self._missing:
+                for loop in self._loops.values():
+                    loop.excuse()
             try:
                 if time.monotonic() - swept_at > SWEEP_SECONDS or "kafka" in self._missing:
                     swept_at = time.monotonic()
@@ -321,9 +332,17 @@ class Running:
                 return False
         return time.monotonic() - self.consumer.turned_at > CHECK_SECONDS
 
-    def dead_tasks(self) -> list[str]:
-        """Parts of the process that ended although nobody stopped them."""
-        return [name for name, task in self._tasks.items() if task.done() and not self._stopping.is_set()]
+    def dead(self) -> list[str]:
+        """Parts of the process that nothing but a restart brings back. Empty while it starts, waits, idles or stops.
+
+        Dead is a task that ended although nobody stopped it, and a loop that takes from Kafka and has not turned for
+        STILL_SECONDS_MAX. A topic on which nothing happens is not dead, and neither is who waits for Kafka or
+        PostgreSQL to come back, for however long: that is said by `missing`, and passes by itself.
+        """
+        if self._stopping.is_set():
+            return []
+        ended = [name for name, task in self._tasks.items() if task.done()]
+        return ended + [f"{name} loop {fault}" for name, loop in self._loops.items() if (fault := loop.fault())]
 
     async def missing(self) -> dict[str, str]:
         """What keeps this process from doing its work: part → reason. Empty when it is ready."""
