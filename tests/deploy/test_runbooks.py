@@ -24,7 +24,7 @@ PARTS = ["What it means", "First look", "Cure"]
 
 def rules() -> Iterator[str]:
     """The names of all alerts."""
-    for path in sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")):
+    for path in sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.y*ml")):
         for group in (yaml.safe_load(path.read_text()) or {}).get("groups", []):
             yield from (rule["alert"] for rule in group["rules"] if "alert" in rule)
 
