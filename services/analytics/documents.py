@@ -67,25 +67,26 @@ def _delivered(m: fulfillment.Delivered, _: Heard) -> Iterable[Row]:
     return ((m.shipment_id, *[None] * 6, m.delivered_at, None, None),)
 
 
-BILLS = _table(
+BILLS = Table(
     "bills",
-    "bill_id",
-    kind="text",
-    number="text",
-    invoice_id="text",
-    order_id="text",
-    customer_id="text",
-    shipment_id="text",
-    currency="text",
-    net_minor="bigint",
-    tax_minor="bigint",
-    total_minor="bigint",
-    issued_on="date",
-    due_on="date",
-    final="boolean",
-    reason="text",
-    recorded_at="timestamptz",
-    lines="json",
+    (Column("bill_id", "text"), Column("kind", "text")),
+    (
+        Column("number", "text"),
+        Column("invoice_id", "text"),
+        Column("order_id", "text"),
+        Column("customer_id", "text"),
+        Column("shipment_id", "text"),
+        Column("currency", "text"),
+        Column("net_minor", "bigint"),
+        Column("tax_minor", "bigint"),
+        Column("total_minor", "bigint"),
+        Column("issued_on", "date"),
+        Column("due_on", "date"),
+        Column("final", "boolean"),
+        Column("reason", "text"),
+        Column("recorded_at", "timestamptz"),
+        Column("lines", "json"),
+    ),
 )
 
 
@@ -135,6 +136,7 @@ RECEIVABLE_MOVEMENTS = Table(
         Column("effective_on", "date"),
         Column("recorded_at", "timestamptz"),
     ),
+    appended=True,
 )
 
 

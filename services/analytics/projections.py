@@ -103,6 +103,7 @@ ORDER_STORY = Table(
     "order_story",
     (Column("order_id", "text"), Column("message_id", "text")),
     (Column("at", "timestamptz"), Column("speaker", "text"), Column("type", "text"), Column("summary", "text")),
+    appended=True,
 )
 
 

@@ -1,4 +1,4 @@
-"""What the world hears of receivables: money, its application, and the journal. How invoices become open items stays private."""
+"""What the world hears of receivables: money, what it pays, credit notes as booked, and the journal."""
 
 from services.receivables.domain import account_facts as own
 from shared.contracts import receivables as public

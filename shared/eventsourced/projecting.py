@@ -29,11 +29,14 @@ class Table:
     """A read table: its key columns come first in every row, then `columns`, in this order.
 
     It is created by a numbered migration; the names and types here must be the same (checked at start).
+    `appended`: no key is ever written twice (it holds the identity of the fact or message), so rows are inserted
+    without looking for others of their key, at half the cost, and the table needs no unique index.
     """
 
     name: str
     key: tuple[Column, ...]
     columns: tuple[Column, ...]
+    appended: bool = False
 
 
 Row = tuple[Any, ...]

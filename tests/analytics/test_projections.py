@@ -172,9 +172,9 @@ def test_documents_have_a_row_each() -> None:
     assert (placed["total_minor"], placed["lines"]) == (120_00, '[[1,"SKU-1",2,5000,2000]]')
     shipment = row(EXPECTED, "shipments", "O-1-S1")
     assert (shipment["final"], shipment["delivered_at"], shipment["lines"]) == (False, BEGIN, '[[1,"SKU-1",1]]')
-    invoice = row(EXPECTED, "bills", "O-1-1")
-    assert (invoice["kind"], invoice["issued_on"], invoice["due_on"]) == ("invoice", ISSUED, DUE)
-    assert row(EXPECTED, "bills", "O-1-R1")["invoice_id"] == "O-1-2"
+    invoice = row(EXPECTED, "bills", "O-1-1", "invoice")
+    assert (invoice["issued_on"], invoice["due_on"]) == (ISSUED, DUE)
+    assert row(EXPECTED, "bills", "O-1-R1", "credit_note")["invoice_id"] == "O-1-2"
     receipt = row(EXPECTED, "receipts", "O-1-P1")
     assert (receipt["amount_minor"], receipt["value_on"]) == (59_00, PAID)
 

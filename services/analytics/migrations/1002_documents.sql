@@ -45,6 +45,11 @@ ALTER TABLE daily_revenue
 ALTER TABLE daily_flow
     ALTER COLUMN amount_minor TYPE numeric;
 
+-- Rows of the story, like those of receivable_movements below, are appended once per message and never changed:
+-- what finds them needs no unique index.
+ALTER TABLE order_story DROP CONSTRAINT order_story_pkey;
+CREATE INDEX order_story_of_order ON order_story (order_id);
+
 -- Lines are arrays of values in a fixed order, so that a document is one row; the views of the schema `analytics`
 -- make rows and named columns of them.
 CREATE TABLE placed_orders (
@@ -76,8 +81,8 @@ CREATE TABLE shipments (
 
 -- Invoices and credit notes.
 CREATE TABLE bills (
-    bill_id     text PRIMARY KEY,
-    kind        text,  -- invoice, credit_note
+    bill_id     text,
+    kind        text,  -- invoice, credit_note: whoever names returns may name one like an invoice
     number      text,
     invoice_id  text,  -- of a credit note: the invoice that it takes back
     order_id    text,
@@ -92,7 +97,8 @@ CREATE TABLE bills (
     final       boolean,
     reason      text,
     recorded_at timestamptz,
-    lines       json  -- [[line_no, sku, quantity, unit_price_minor, tax_rate_bp, net_minor], …]
+    lines       json,  -- [[line_no, sku, quantity, unit_price_minor, tax_rate_bp, net_minor], …]
+    PRIMARY KEY (bill_id, kind)
 );
 
 CREATE TABLE receipts (
@@ -118,9 +124,9 @@ CREATE TABLE receivable_movements (
     currency     text,
     amount_minor bigint,
     effective_on date,
-    recorded_at  timestamptz,
-    PRIMARY KEY (invoice_id, movement_id)
+    recorded_at  timestamptz
 );
+CREATE INDEX receivable_movements_of_invoice ON receivable_movements (invoice_id);
 
 CREATE TABLE journal_entries (
     entry_id    text PRIMARY KEY,
