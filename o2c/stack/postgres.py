@@ -56,6 +56,7 @@ ANALYST_SETTINGS: Mapping[str, str] = {
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "60s",
     "search_path": "analytics",
+    "timezone": "UTC",
 }
 
 _INITDB_OPTIONS = (
