@@ -2,6 +2,8 @@
 
 One relay per service leads (a session lock in its database); two at once for a moment do no harm, since both say the
 same messages with the same ids and sequences. The cursor moves only after Kafka has acknowledged.
+The lock has a lease: the server ends the session of a leader that asks nothing of it for LEASE_SECONDS (a process that
+is frozen, a host that is gone), and with its session a leader that comes back has lost the cursor, too.
 """
 
 import asyncio
@@ -25,7 +27,9 @@ from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_pr
 
 log = structlog.get_logger()
 
-SEND_SECONDS_MAX = 30
+LEASE_SECONDS = 25
+SEND_SECONDS_MAX = 20
+"""Shorter than the lease, since the relay asks nothing of the database while it sends."""
 LETTERS_MAX = 200
 LETTER_BYTES_MAX = 200_000
 """How much of a dead letter's key and body is told to the world: two must fit a batch, and the table has it whole."""
@@ -102,7 +106,8 @@ class Relay:
             producer = new_producer(self._servers)
             connection = None
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=60)
+                lease = {"idle_session_timeout": f"{LEASE_SECONDS}s"}
+                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=60, server_settings=lease)
                 self.fault = None  # a replica that only stands by is well
                 while not await connection.fetchval("SELECT pg_try_advisory_lock(7201927)"):  # noqa: ASYNC110
                     await asyncio.sleep(0.5)

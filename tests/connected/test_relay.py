@@ -222,6 +222,33 @@ async def test_what_is_asked_again_while_more_is_being_said_leaves_no_hole(
     assert {lane: first_hearing(sequences)[-1] for lane, sequences in lanes.items()} == dict.fromkeys(lanes, 20)
 
 
+async def test_a_frozen_leaders_lock_ends_with_its_lease_and_so_does_its_hold_on_the_cursor(
+    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.eventsourced.relay.LEASE_SECONDS", 1)
+    servers = await fresh_broker()
+    zombie, other = new_relay(database, servers), new_relay(database, servers)
+    frozen, thawed = asyncio.Event(), asyncio.Event()
+    send = zombie._send
+
+    async def freeze(producer: Any, topic: str, messages: Any) -> None:
+        await send(producer, topic, messages)
+        if topic == TOPIC and messages and not frozen.is_set():
+            frozen.set()
+            await thawed.wait()
+
+    monkeypatch.setattr(zombie, "_send", freeze)
+    await say(replica, 24)
+    async with led(zombie):
+        await frozen.wait()
+        async with led(other):
+            await eventually(true(lambda: other.leads and other.cursor == 48))
+            thawed.set()
+            await eventually(true(lambda: not zombie.leads))
+            assert zombie.cursor == 0
+            assert other.leads
+
+
 async def test_a_dead_letter_of_any_size_is_told_and_the_relay_goes_on(
     replica: Replica, database: Database, fresh_broker: Any
 ) -> None:
