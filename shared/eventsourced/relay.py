@@ -18,8 +18,10 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from eventsourcing.utils import TopicError
 
-from shared.eventsourced.facts import Recorded
+from shared.errors import O2CError
+from shared.eventsourced.facts import Recorded, stored_name
 from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.mapper import decode_fact
 from shared.eventsourced.publishing import Publishing
@@ -45,7 +47,22 @@ SELECT originator_id, originator_version, topic, state, lane, sequence, notifica
 WHERE notification_id > $1 AND notification_id <= $2 AND lane = ANY($3::smallint[]) ORDER BY notification_id
 """
 
+_WAS_SAID = "SELECT EXISTS (SELECT FROM events WHERE topic = $1 AND lane IS NOT NULL)"
+
 _encode = msgspec.json.Encoder().encode
+
+
+class UnsaidError(O2CError):
+    """A fact that was public has no message any more; the text says what to do."""
+
+    code = "unsaid"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"{', '.join(names)}: recorded as public, but this release does not say it. Keep it in SAYS of "
+            "publishing.py even if it is recorded no more (what was said can be asked for again), "
+            "or run the release that says it"
+        )
 
 
 class Outgoing(msgspec.Struct, gc=False):
@@ -127,6 +144,7 @@ class Relay:
                     connection.terminate()
 
     async def _lead(self, connection: Any, producer: AIOKafkaProducer) -> None:
+        await self._check_said(connection)
         self.cursor, letters = await connection.fetchrow("SELECT cursor, letters FROM relay")
         heads_at = 0.0
         while True:
@@ -145,6 +163,17 @@ class Relay:
                     await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
                 except TimeoutError:
                     continue
+
+    async def _check_said(self, connection: Any) -> None:
+        """UnsaidError when a message was taken out of SAYS although facts that became this message are in the store."""
+        names = [stored_name(fact) for fact in self._says]
+        await connection.execute("INSERT INTO said SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", names)
+        gone = [name for (name,) in await connection.fetch("SELECT topic FROM said WHERE topic <> ALL ($1)", names)]
+        unsaid = [name for name in gone if await connection.fetchval(_WAS_SAID, name)]
+        if unsaid:
+            raise UnsaidError(unsaid)
+        if gone:  # declared once, and never recorded
+            await connection.execute("DELETE FROM said WHERE topic = ANY ($1)", gone)
 
     async def _forward(self, connection: Any, producer: AIOKafkaProducer, head: int) -> bool:
         """The next batch after the cursor. Every id up to `head` that will ever be visible is visible now."""
@@ -204,8 +233,14 @@ class Relay:
 
     def _message(self, row: Any) -> Outgoing:
         stream, version, topic, state, lane, sequence, _ = row
-        recorded = decode_fact(stream, version, topic, state)
-        of, name, key, subject = self._forms[type(recorded.fact)]
+        try:
+            recorded = decode_fact(stream, version, topic, state)
+        except TopicError as error:
+            raise UnsaidError([topic]) from error
+        form = self._forms.get(type(recorded.fact))
+        if form is None:
+            raise UnsaidError([topic])
+        of, name, key, subject = form
         message = of(recorded.fact)
         headers = self._headers(recorded, name, getattr(message, subject), lane, sequence)
         return Outgoing(lane, getattr(message, key).encode(), _encode(message), headers)
