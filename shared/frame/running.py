@@ -321,6 +321,7 @@ class Running:
                     swept_at = time.monotonic()
                     await self._find_kafka()
                     await self.letters.sweep()
+                    await self.letters.prune(self.settings.dead_letters_kept_days)
                 await self.resending.check(self.consumer.gaps)
             except Exception as error:
                 log.warning("watching was disturbed", error=f"{type(error).__name__}: {error}")
