@@ -152,7 +152,7 @@ class Running:
             poll_ms=settings.relay_poll_ms,
             heads_seconds=settings.heads_seconds,
         )
-        self.work = UnitOfWork(service, self.pool, self.store, on_commit=self.relay.wake)
+        self.work = UnitOfWork(service, self.pool, self.store, on_commit=self.relay.committed)
         projections = [p for p in service.projections if isinstance(p, MessageProjection)]
         translator = Translator(service.hears, projections, Decoders(contracts(), service.hears))
         self.consumer = Consumer(
