@@ -170,12 +170,12 @@ class Pieces:
             return self._beyond(speaker)
         lane = self._random.choice(heard)
         sequence = self._random.randint(1, self._heads[speaker, lane])
-        return self._placed("repeat", speaker, lane, sequence, _key_of(lane), self._nonsense())
+        return self._placed("repeat", speaker, lane, sequence, key_of(lane), self._nonsense())
 
     def _beyond(self, speaker: str) -> Piece:
         lane = self._random.randrange(LANES)
         sequence = self._random.choice([2**62 - 1, self.positions[speaker, lane] + FAR + self._random.randrange(FAR)])
-        return self._placed("behind a hole", speaker, lane, sequence, _key_of(lane), self._nonsense())
+        return self._placed("behind a hole", speaker, lane, sequence, key_of(lane), self._nonsense())
 
     def _placed(self, what: str, speaker: str, lane: int, sequence: int, key: bytes, value: bytes | None) -> Piece:
         """What has a place in a lane, but not the next one: nobody looks at more of it."""
@@ -220,7 +220,7 @@ class Pieces:
 
     def _odd_lane(self) -> tuple[int, bytes]:
         lane = 2 * self._random.randrange(LANES // 2) + 1 - TRUE_LANES
-        return lane, _key_of(lane)
+        return lane, key_of(lane)
 
     def _partition(self, topic: str, lane: int) -> int:
         """Where a lane belongs: what is there is heard in the order in which it was sent."""
@@ -247,7 +247,8 @@ def _json_safe(body: Any) -> Any:
     return msgspec.Raw(b"%d" % body) if isinstance(body, int) else body
 
 
-def _key_of(lane: int) -> bytes:
+def key_of(lane: int) -> bytes:
+    """A key that belongs to this lane."""
     return next(key for n in range(10_000) if lane_of(key := f"FUZZ-L{n}") == lane).encode()
 
 

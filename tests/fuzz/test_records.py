@@ -30,7 +30,7 @@ from shared.kafka import CONTROL_TOPIC
 from shared.settings import Settings
 from shared.values import evolved
 from tests.e2e.system import System, eventually_true
-from tests.fuzz.pieces import MARK, Fate, Listening, Piece, Pieces, on_lane
+from tests.fuzz.pieces import MARK, Fate, Listening, Piece, Pieces, key_of, on_lane
 
 pytestmark = pytest.mark.e2e
 
@@ -75,6 +75,49 @@ async def test_every_bad_record_is_accounted_for_while_good_orders_come_to_their
     await _only_forged_positions_are_wrong(system, pieces.forged())
     what = Counter(piece.what for piece in sent.values())
     print(f"{len(world.orders)} orders beside {len(sent)} pieces: {dict(what)}")
+
+
+async def test_a_perfect_forgery_hides_the_next_true_message_until_its_lane_is_set_back_and_said_again(
+    system: System,
+) -> None:
+    """What docs/publishing.md says of it."""
+    lane, key = 11, key_of(11)
+    customer_id = key.decode()
+    head = await _head(system, "order", lane)
+    listeners = Listening().topics[SPEAKERS["order"].topic]
+    headers = [
+        ("ce_type", b"o2c.order.Nonsense.v1"),
+        ("ce_id", b"nonsense@1"),
+        ("ce_source", b"/o2c/order"),
+        ("ce_lane", b"%d" % lane),
+        ("ce_lanesequence", b"%d" % (head + 1)),
+    ]
+    await system.send(SPEAKERS["order"].topic, b"{}", headers, key)
+
+    async def all_at(sequence: int) -> bool:
+        rows = [
+            await _sql(
+                system, each, "SELECT sequence FROM positions WHERE (speaker, lane) = ('order', $1::smallint)", lane
+            )
+            for each in listeners
+        ]
+        return all(row[0][0] == sequence for row in rows)
+
+    await eventually_true(lambda: all_at(head + 1))
+    assert "every_position_is_reached" in (await system.o2c("verify", code=1)).out
+    customer = {"name": "Hidden", "country": "GB", "currency": "GBP"}
+    assert (await system.clients["order"].put(f"/customers/{customer_id}", json=customer)).status_code == 201
+    await system.rests()
+    account = f"/credit-accounts/{customer_id}"
+    assert (await system.clients["credit"].get(account)).status_code == 404
+
+    for each in listeners:
+        await _set_back(system, each, "order", lane, head)
+    assert (await system.post("order", "/replay")).status_code == 202
+    await eventually_true(lambda: all_at(head + 1))
+    await system.rests()
+    assert (await system.clients["credit"].get(account)).status_code == 200
+    await system.o2c("verify")
 
 
 def _good_orders(number: int) -> World:
@@ -238,15 +281,19 @@ async def _only_forged_positions_are_wrong(system: System, forged: Mapping[tuple
         rows = await _sql(system, service, "SELECT speaker, lane, sequence FROM positions")
         assert set(moved) <= {(s, lane, n) for s, lane, n in rows}, f"{service} stands elsewhere"
         for speaker, lane, _ in moved:
-            head = await _sql(system, speaker, "SELECT coalesce(max(head), 0) FROM lanes WHERE lane = $1", lane)
-            await _sql(
-                system,
-                service,
-                "UPDATE positions SET sequence = $3 WHERE speaker = $1 AND lane = $2",
-                *(speaker, lane, head[0][0]),
-            )
+            await _set_back(system, service, speaker, lane, await _head(system, speaker, lane))
     await system.rests()
     await system.o2c("verify")
+
+
+async def _head(system: System, speaker: str, lane: int) -> int:
+    rows = await _sql(system, speaker, "SELECT coalesce(max(head), 0) FROM lanes WHERE lane = $1", lane)
+    return int(rows[0][0])
+
+
+async def _set_back(system: System, service: str, speaker: str, lane: int, sequence: int) -> None:
+    statement = "UPDATE positions SET sequence = $3 WHERE speaker = $1 AND lane = $2"
+    await _sql(system, service, statement, speaker, lane, sequence)
 
 
 async def _drop_letters(system: System) -> None:
