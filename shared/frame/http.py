@@ -152,9 +152,13 @@ def _operations(running: "Running", commands: Commands) -> APIRouter:
 def _health(router: APIRouter, running: "Running") -> None:
     """Answered in the same form whether all is well or not: no problem documents here."""
 
-    @router.get("/health/live", summary="The process is not stuck", responses={503: {"model": Live}})
+    @router.get(
+        "/health/live",
+        summary="Nothing in the process is dead that only a restart would bring back",
+        responses={503: {"model": Live}},
+    )
     async def live(response: Response) -> Live:
-        dead = running.dead_tasks()
+        dead = running.dead()
         response.status_code = 503 if dead else 200
         return Live(live=not dead, dead=dead)
 
