@@ -25,7 +25,7 @@ from shared.eventsourced.facts import Recorded, stored_name
 from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.fresh import Appended, Fresh, Placed
 from shared.eventsourced.mapper import decode_fact
-from shared.eventsourced.publishing import Publishing
+from shared.eventsourced.publishing import Publishing, source_of
 from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_producer
 
 log = structlog.get_logger()
@@ -94,7 +94,7 @@ class Relay:
         self._ensure_topics = ensure_topics
         self._records_max, self._poll_seconds, self._heads_seconds = records_max, poll_ms / 1000, heads_seconds
         self._topic = next(iter(says.values())).contract.topic if says else ""
-        self._source = f"/o2c/{service}".encode()
+        self._source = source_of(service)
         self._forms = {
             fact: (each.of, each.contract.name.encode(), each.contract.key, each.contract.subject)
             for fact, each in says.items()

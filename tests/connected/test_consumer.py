@@ -162,17 +162,36 @@ async def test_poison_is_parked_its_followers_wait_and_others_go_on(replica: Rep
         Record(b"x" * 2_000_000, headers_of("order-P@1", LANE, 1)),
         Record(b"{}", (*headers_of("order-P@1", LANE, 1), ("note", b"\xff\xfe"))),
         Record(b"{}", (*headers_of("order-P@1", LANE, 1), ("na\x00me", None))),
-        Record(b"{}", headers_of("order-P@1", LANE, 1), key=None, timestamp=2**62),
+        Record(b"{}", headers_of("order-P@1", LANE, 1), timestamp=2**62),
         Record(b"{}", headers_of("order-\n@1", LANE, 1)),
         Record(b'{"id": "\\u0000"}', headers_of("order-P@1", LANE, 1)),
     ],
-    ids=["null body", "no utf-8", "2 MB", "header bytes", "header name", "no key, far future", "bad id", "nul"],
+    ids=["null body", "no utf-8", "2 MB", "header bytes", "header name", "far future", "bad id", "nul"],
 )
 async def test_no_record_stops_what_comes_after_it(replica: Replica, record: Record) -> None:
     await replica.consumer.handle([record, *orders(2)])
     assert [status for _, status in await replica.letters_open()] == ["parked"]
     assert (await replica.read_positions())["order", LANE] == 2
     assert await replica.pool.fetchval("SELECT order_id FROM coins") == "O-C-1-2"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        replace(order_record(1), key=None),
+        replace(order_record(1), key=b"C-2"),
+        replace(order_record(1), headers=(*order_record(1).headers, ("ce_source", b"/somebody"))),
+        replace(order_record(1), headers=(*order_record(1).headers, ("ce_lane", b"%d" % (LANE + 1)))),
+    ],
+    ids=["no key", "another key", "another source", "another lane"],
+)
+async def test_what_is_not_the_speakers_own_is_parked_and_hides_no_true_message(
+    replica: Replica, forged: Record
+) -> None:
+    await replica.consumer.handle([forged, *orders(1, 2)])
+    assert [status for _, status in await replica.letters_open()] == ["parked"]
+    assert (await replica.read_positions())["order", LANE] == 2
+    assert {row[0] for row in await replica.pool.fetch("SELECT order_id FROM coins")} == {"O-C-1-1", "O-C-1-2"}
 
 
 async def test_a_message_whose_row_or_fact_cannot_be_written_is_parked_alone(replica: Replica) -> None:
