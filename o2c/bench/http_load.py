@@ -75,7 +75,7 @@ def _request(host: str, key: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One kept-alive connection with one request on its way at most."""
 
     def __init__(self) -> None:
@@ -111,16 +111,27 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
+async def connected(host: str, port: int, number: int) -> list[Connection]:
+    """So many connections to one server. OSError if nobody listens."""
+    loop = asyncio.get_running_loop()
+    return [(await loop.create_connection(Connection, host, port))[1] for _ in range(number)]
+
+
 class Sender:
     """Sends requests at their due instants over a fixed set of connections."""
 
-    def __init__(self, connections: Sequence[_Connection]) -> None:
+    def __init__(self, connections: Sequence[Connection]) -> None:
         self._idle = deque(connections)
         self._waiting: deque[tuple[bytes, float]] = deque()
         self.seconds: list[float] = []
         self.late: list[float] = []
         self.statuses: dict[str, int] = {}
         self._answered = asyncio.Event()
+
+    def close(self) -> None:
+        """Close the connections that are left."""
+        for connection in self._idle:
+            connection.close()
 
     async def send(self, requests: Sequence[bytes], rate: float) -> None:
         """All of them, `rate` per second; returns when all are answered. TimeoutError if one never is."""
@@ -144,7 +155,7 @@ class Sender:
         connection = self._idle.popleft()
         connection.ask(request).add_done_callback(lambda answer: self._note(connection, answer, due))
 
-    def _note(self, connection: _Connection, answer: "asyncio.Future[int]", due: float) -> None:
+    def _note(self, connection: Connection, answer: "asyncio.Future[int]", due: float) -> None:
         self.seconds.append(time.perf_counter() - due)
         failed = answer.exception() is not None
         status = "no answer" if failed else str(answer.result())
@@ -162,11 +173,9 @@ async def post(url: str, number: int, rate: float) -> None:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
     requests = requests_of(number, parts.netloc)
-    loop = asyncio.get_running_loop()
-    connections = [(await loop.create_connection(_Connection, host, port))[1] for _ in range(CONNECTIONS)]
+    sender = Sender(await connected(host, port, CONNECTIONS))
     print("ready", flush=True)
-    await loop.run_in_executor(None, sys.stdin.readline)
-    sender = Sender(connections)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     used = time.process_time()
     await sender.send(requests, rate)
     done = Posted(
@@ -175,8 +184,7 @@ async def post(url: str, number: int, rate: float) -> None:
         1000 * percentile(sorted(sender.late), 99),
         time.process_time() - used,
     )
-    for connection in connections:
-        connection.close()
+    sender.close()
     print(msgspec.json.encode(done).decode(), flush=True)
 
 

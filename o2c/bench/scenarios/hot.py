@@ -70,32 +70,45 @@ async def _beside_ordinary(stack: Rig, asked: Asked, mix: Mix, orders: int, *, r
     before = await carried(usual, half, 1, "ordinary orders")
     special = await carried(mix, orders, 2, "special orders")
     after = await carried(usual, half, 3, "ordinary orders again")
-    ordinary_cpu = (before.stack_cpu_seconds + after.stack_cpu_seconds) * 1000 / max(before.lines + after.lines, 1)
-    ordinary_ms = (before.seconds + after.seconds) * 1000 / max(before.lines + after.lines, 1)
-    special_ms = 1000 * special.seconds / max(special.lines, 1)
-    ratio = round(special.cpu_ms_per_line / max(ordinary_cpu, 1e-9), 2)
-    time_ratio = round(special_ms / max(ordinary_ms, 1e-9), 2)
+    return compared(special, before, after, lines=mix.lines)
+
+
+def compared(special: Measured, before: Measured, after: Measured, *, lines: int) -> Outcome:
+    """What a line costs in orders of so many `lines`, beside one of the ordinary orders before and after them."""
+    cpu = {"special": special.cpu_ms_per_line, "ordinary": _per_line(before, after, "stack_cpu_seconds")}
+    elapsed = {
+        "special": 1000 * special.seconds / max(special.lines, 1),
+        "ordinary": _per_line(before, after, "seconds"),
+    }
+    cpu_ratio = round(cpu["special"] / max(cpu["ordinary"], 1e-9), 2)
+    elapsed_ratio = round(elapsed["special"] / max(elapsed["ordinary"], 1e-9), 2)
     figures = {
         "orders": special.orders,
-        "lines_per_order": mix.lines,
+        "lines_per_order": lines,
         "ordinary_orders": before.orders + after.orders,
         "ordinary_lines_per_order": LINES,
-        "cpu_ms_per_line": {"special": round(special.cpu_ms_per_line, 3), "ordinary": round(ordinary_cpu, 3)},
-        "elapsed_ms_per_line": {"special": round(special_ms, 3), "ordinary": round(ordinary_ms, 3)},
-        "cpu_ratio": ratio,
-        "elapsed_ratio": time_ratio,
+        "cpu_ms_per_line": {kind: round(ms, 3) for kind, ms in cpu.items()},
+        "elapsed_ms_per_line": {kind: round(ms, 3) for kind, ms in elapsed.items()},
+        "cpu_ratio": cpu_ratio,
+        "elapsed_ratio": elapsed_ratio,
         "cpu_ms_per_line_by_process": {
             name: {
-                "special": round(1000 * seconds / max(special.lines, 1), 3),
+                "special": round(1000 * special.cpu_seconds[name] / max(special.lines, 1), 3),
                 "ordinary": round(
                     1000 * (before.cpu_seconds[name] + after.cpu_seconds[name]) / max(before.lines + after.lines, 1), 3
                 ),
             }
-            for name, seconds in special.cpu_seconds.items()
+            for name in special.cpu_seconds
         },
     }
     floors = (
-        Floor("CPU per line, times the ordinary", ratio, RATIO_MAX, at_most=True),
-        Floor("time per line, times the ordinary", time_ratio, RATIO_MAX, at_most=True),
+        Floor("CPU per line, times the ordinary", cpu_ratio, RATIO_MAX, at_most=True),
+        Floor("time per line, times the ordinary", elapsed_ratio, RATIO_MAX, at_most=True),
     )
     return Outcome(figures, floors, special.missing or before.missing or after.missing)
+
+
+def _per_line(before: Measured, after: Measured, seconds: str) -> float:
+    """Milliseconds a line of both windows together."""
+    both: float = getattr(before, seconds) + getattr(after, seconds)
+    return 1000 * both / max(before.lines + after.lines, 1)

@@ -1,6 +1,7 @@
 """How long an order waits when the system is not busy: placed → confirmed, reserved and paid at a fixed rate."""
 
 import time
+from datetime import datetime
 from typing import Any
 
 from o2c.bench.asked import SEED, Asked
@@ -22,8 +23,8 @@ class TimedWorld(World):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.said: dict[str, dict[str, float]] = {}
-        """Order → stage → instant that the fact itself bears, seconds since 1970."""
+        self.said: dict[str, dict[str, datetime]] = {}
+        """Order → stage → instant that the fact itself bears."""
         self.heard_confirmed: dict[str, float] = {}
         """Order → instant at which the shop had the confirmation in its hands."""
 
@@ -33,7 +34,7 @@ class TimedWorld(World):
             case Placed() | Confirmed() | Reserved() | Paid():
                 stage = type(said.message).__name__.lower()
                 order_id = said.message.order_id
-                self.said.setdefault(order_id, {}).setdefault(stage, said.at.timestamp())
+                self.said.setdefault(order_id, {}).setdefault(stage, said.at)
                 if stage == "confirmed":
                     self.heard_confirmed.setdefault(order_id, time.time())
             case _:
@@ -43,10 +44,12 @@ class TimedWorld(World):
     def between_ms(self, first: str, then: str) -> list[float]:
         """Milliseconds from one stage to another of all orders that came to both, shortest first."""
         return sorted(
-            1000 * (stages[then] - stages[first]) for stages in self.said.values() if first in stages and then in stages
+            1000 * (stages[then] - stages[first]).total_seconds()
+            for stages in self.said.values()
+            if first in stages and then in stages
         )
 
-    def sent_to_heard_ms(self, rate: float) -> list[float]:
+    def due_to_heard_ms(self, rate: float) -> list[float]:
         """From the instant at which each order was due to be sent until its confirmation was heard, shortest first.
 
         Counted from when it was due: a shop that waits for a slow broker does not make the figure look better.
@@ -71,7 +74,7 @@ async def latency(asked: Asked) -> Outcome:
         "placed_to_confirmed_ms": confirmed,
         "placed_to_reserved_ms": percentiles(world.between_ms("placed", "reserved")),
         "placed_to_paid_ms": percentiles(world.between_ms("placed", "paid")),
-        "due_to_confirmation_heard_ms": percentiles(world.sent_to_heard_ms(rate)),
+        "due_to_confirmation_heard_ms": percentiles(world.due_to_heard_ms(rate)),
         "cpu_seconds": {name: round(seconds, 2) for name, seconds in measured.cpu_seconds.items()},
         "seconds": round(measured.seconds, 1),
     }

@@ -76,10 +76,15 @@ async def _watch(stack: Rig, world: World, samples: list[Sample]) -> None:
             await asyncio.sleep(max(due - time.monotonic(), 0.0))
 
 
-def _outcome(measured: Measured, samples: Sequence[Sample], peak: float, rate: float) -> Outcome:
+def parts_of(samples: Sequence[Sample]) -> dict[str, Sequence[Sample]]:
+    """The samples after the warm-up, in thirds."""
     counted = samples[int(len(samples) * WARM_UP) :]
     third = max(len(counted) // 3, 1)
-    parts = {"start": counted[:third], "middle": counted[third : 2 * third], "end": counted[-third:]}
+    return {"start": counted[:third], "middle": counted[-2 * third :][:third], "end": counted[-third:]}
+
+
+def _outcome(measured: Measured, samples: Sequence[Sample], peak: float, rate: float) -> Outcome:
+    parts = parts_of(samples)
     under_way = {when: _mean([s.under_way for s in part]) for when, part in parts.items()}
     largest = max((max(s.memory_mb.values()) for s in samples), default=0.0)
     figures: dict[str, Any] = {
@@ -88,7 +93,7 @@ def _outcome(measured: Measured, samples: Sequence[Sample], peak: float, rate: f
         **measured.as_json(),
         "seconds": round(measured.seconds, 1),
         "samples": len(samples),
-        "orders_under_way": {**under_way, "max": max((s.under_way for s in counted), default=0)},
+        "orders_under_way": {**under_way, "max": max((s.under_way for s in samples), default=0)},
         "lag_of_the_slowest_service": {when: _mean([s.lag for s in part]) for when, part in parts.items()},
         "memory_mb": {
             name: {when: _mean([s.memory_mb[name] for s in part]) for when, part in parts.items()} for name in SERVICES
