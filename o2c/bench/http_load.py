@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._answer: asyncio.Future[int] | None = None
         self._buffer = b""
+        self.gone = False
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -104,6 +105,7 @@ class Connection(asyncio.Protocol):
             answer.set_result(int(head[9:12]))
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.gone = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError("the service closed the connection"))
 
@@ -122,6 +124,7 @@ class Sender:
 
     def __init__(self, connections: Sequence[Connection]) -> None:
         self._idle = deque(connections)
+        self._busy = 0
         self._waiting: deque[tuple[bytes, float]] = deque()
         self.seconds: list[float] = []
         self.late: list[float] = []
@@ -134,7 +137,7 @@ class Sender:
             connection.close()
 
     async def send(self, requests: Sequence[bytes], rate: float) -> None:
-        """All of them, `rate` per second; returns when all are answered. TimeoutError if one never is."""
+        """All of them, `rate` per second; returns when all are answered, or counted as not answered in time."""
         started = time.perf_counter()
         for n, request in enumerate(requests):
             due = started + n / rate
@@ -143,29 +146,41 @@ class Sender:
                 await asyncio.sleep(wait)
             self.late.append(max(time.perf_counter() - due, 0.0))
             self._take(request, due)
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            while sum(self.statuses.values()) < len(requests):
-                self._answered.clear()
-                await self._answered.wait()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                while sum(self.statuses.values()) < len(requests):
+                    self._answered.clear()
+                    await self._answered.wait()
+        except TimeoutError:
+            self._count("no answer", len(requests) - sum(self.statuses.values()))
 
     def _take(self, request: bytes, due: float) -> None:
+        while self._idle and self._idle[0].gone:
+            self._idle.popleft()
         if not self._idle:
-            self._waiting.append((request, due))
+            if self._busy:
+                self._waiting.append((request, due))
+            else:
+                self._count("no answer", 1)  # the service has closed all connections
             return
         connection = self._idle.popleft()
+        self._busy += 1
         connection.ask(request).add_done_callback(lambda answer: self._note(connection, answer, due))
 
     def _note(self, connection: Connection, answer: "asyncio.Future[int]", due: float) -> None:
+        self._busy -= 1
         self.seconds.append(time.perf_counter() - due)
-        failed = answer.exception() is not None
-        status = "no answer" if failed else str(answer.result())
-        self.statuses[status] = self.statuses.get(status, 0) + 1
-        self._answered.set()
-        if failed:
-            return  # this connection is gone
-        self._idle.append(connection)
+        if answer.exception() is None:
+            self._count(str(answer.result()), 1)
+            self._idle.append(connection)
+        else:
+            self._count("no answer", 1)
         if self._waiting:
             self._take(*self._waiting.popleft())
+
+    def _count(self, status: str, number: int) -> None:
+        self.statuses[status] = self.statuses.get(status, 0) + number
+        self._answered.set()
 
 
 async def post(url: str, number: int, rate: float) -> None:
