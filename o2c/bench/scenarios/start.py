@@ -1,5 +1,6 @@
 """How long a service takes from process start to ready, with an empty store and with a million events in it."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -39,11 +40,11 @@ async def start(asked: Asked) -> Outcome:
     """Seconds to ready of each service alone, and of all together as `o2c up` starts them."""
     async with rig(asked.options, asked.watch) as stack:
         together = {name: round(stack.stack.services[name].started_seconds, 2) for name in SERVICES}
-        empty = {name: await _started(stack, name, 0) for name in SERVICES}
+        empty = await _each_alone(stack)
         orders = asked.orders or ORDERS
         world = World(customers(orders), generate(orders, seed=SEED), asked.course())
         measured = await stack.carry(world, "paid, to be copied")
-        full = {name: await _started(stack, name, EVENTS) for name in SERVICES}
+        full = await _each_alone(stack, EVENTS)
         events = await stack.events()
     figures: dict[str, Any] = {
         "seconds_by_service": {
@@ -66,19 +67,26 @@ async def start(asked: Asked) -> Outcome:
     return Outcome(figures, floors, measured.missing)
 
 
-async def _started(stack: Rig, name: str, events: int) -> tuple[float, float]:
-    """Seconds from process start to ready, and to the first answer of Kafka about what it hears."""
-    await stack.stack.stop(name)
+async def _each_alone(stack: Rig, events: int = 0) -> dict[str, tuple[float, float]]:
+    """Stop all services, bring their stores to so many events, and start one after the other."""
+    await asyncio.gather(*(stack.stack.stop(name) for name in SERVICES))
     if events:
-        await _fill(stack, name, events)
+        stack.watch(f"filling the stores up to {events:,} events", 0, 0)
+        await asyncio.gather(*(_fill(stack, name, events) for name in SERVICES))
+    return {name: await _started(stack, name) for name in SERVICES}
+
+
+async def _started(stack: Rig, name: str) -> tuple[float, float]:
+    """Seconds from process start to ready, and to the first answer of Kafka about what it hears."""
     stack.watch(f"starting {name}", 0, 0)
     begun = time.monotonic()
     await stack.stack.start(name)
     ready = stack.stack.services[name].started_seconds
-    async with Services(stack.where.http_urls) as services:
+    async with Services({name: stack.where.http_urls[name]}) as services:
         while not (await services.statuses())[name].get("lag"):
             if time.monotonic() - begun > HEARS_SECONDS_MAX:
                 raise UnavailableError(f"{name} hears nothing after {HEARS_SECONDS_MAX:g} s; see its log")
+            await asyncio.sleep(POLL_SECONDS)
     return round(ready, 2), round(time.monotonic() - begun, 2)
 
 
