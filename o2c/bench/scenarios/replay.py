@@ -22,6 +22,9 @@ POLL_SECONDS = 0.2
 """Asking for figures costs the services a few milliseconds each."""
 SECONDS_MAX = 300.0
 
+OTHERS = (("database", "postgres"), ("broker", "broker"))
+"""Whose CPU a rebuild takes beside the service's own."""
+
 Statuses = Mapping[str, Mapping[str, Any]]
 
 
@@ -68,7 +71,10 @@ async def rebuild(asked: Asked) -> Outcome:
         async with Services(stack.where.http_urls) as services:
             for name in SERVICES:
                 stack.watch(f"rebuilding {name}", 0, 0)
+                before = stack.cpu()
                 found[name] = await _rebuilt(services, name)
+                used = stack.cpu()
+                found[name] |= {f"{who}_cpu_s": round(used[of] - before[of], 2) for who, of in (("own", name), *OTHERS)}
                 await stack.rest()
     events, seconds = (sum(each[what] for each in found.values()) for what in ("events", "seconds"))
     per_second = round(events / seconds, 1)
