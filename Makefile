@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(PYTHON) requirements/install.py
 
-# Options for the commands below, as in: make demo DEMO="--orders 500", make test PYTEST="-k credit"
+# Options for the commands below, as in: make demo DEMO="--orders 500", make test PYTEST="-k credit",
+# make bench BENCH="latency --broker kafka"
 DEMO ?=
 UP ?=
-BENCH ?=
+BENCH ?= all
 PYTEST ?=
 
 .DEFAULT_GOAL := help
@@ -31,7 +32,7 @@ up: run-environment ## The embedded stack and all services, until Ctrl-C
 down: run-environment ## Take down what `o2c up --detach` brought up
 	@$(BIN)/o2c down
 
-bench: run-environment ## Orders per second, events per second, latency
+bench: run-environment ## Every figure of docs/performance.md on this machine: half an hour (o2c bench --help)
 	@$(BIN)/o2c bench $(BENCH)
 
 test: dev-environment ## All tests but the fault suite: pure, connected and end to end

@@ -224,7 +224,7 @@ class Stack:
             self._log(name),
             port,
             argv=self.options.command(name),
-            environment={**addresses, **self.options.environment},
+            environment={**addresses, **self.broker.advice, **self.options.environment},
             start_seconds_max=self.options.service_seconds_max,
             spawned=self._write,
         )
@@ -236,6 +236,7 @@ class Stack:
         _check_free(self._servers.values())
         self._enter("starting")
         await _together((self._begin("postgres", progress), self._begin("broker", progress)))
+        await self.postgres.create_analyst()
         await self.postgres.create_databases(_databases(self.options))
         await _together(self._begin(name, progress) for name in self.services)
         for keeper in self._keepers.values():
