@@ -7,7 +7,7 @@ from o2c.bench.sampling import shares
 from o2c.bench.scenarios.profile import GC, of_postgres, table
 
 LOOP = "run (uvloop/__init__.py:92);Runner.run (asyncio/runners.py:118)"
-HANDLE = f"{LOOP};Consumer.handle (shared/eventsourced/consumer.py:126);UnitOfWork.run (shared/eventsourced/unit_of_work.py:76)"
+HANDLE = f"{LOOP};handle (shared/eventsourced/consumer.py:126);run (shared/eventsourced/unit_of_work.py:76)"
 RAW = f"""{LOOP} 500
 Thread._bootstrap (threading.py:1002);Condition.wait (threading.py:327) 900
 {HANDLE};Pass.decide (shared/eventsourced/work.py:86);decide (services/order/domain/order.py:9) 30
