@@ -21,11 +21,16 @@ from shared.eventsourced.facts import Recorded
 from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.mapper import decode_fact
 from shared.eventsourced.publishing import Publishing
+from shared.eventsourced.restoring import Lost
+from shared.eventsourced.store import COMMAND_SECONDS_MAX, LIMITS
 from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_producer
 
 log = structlog.get_logger()
 
 SEND_SECONDS_MAX = 30
+SILENT_SECONDS_MAX = 60
+"""A leading relay that has asked nothing of its database for so long is gone or frozen, and loses its lock to another:
+more than sending may take between two statements."""
 LETTERS_MAX = 200
 LETTER_BYTES_MAX = 200_000
 """How much of a dead letter's key and body is told to the world: two must fit a batch, and the table has it whole."""
@@ -77,6 +82,7 @@ class Relay:
             fact: (each.of, each.contract.name.encode(), each.contract.key, each.contract.subject)
             for fact, each in says.items()
         }
+        self._lost = f"o2c.{service}.Lost.v1".encode()
         self._wake = asyncio.Event()
         self._again: dict[int, int] = {}
         self._again_cursor = 0
@@ -102,7 +108,7 @@ class Relay:
             producer = new_producer(self._servers)
             connection = None
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=60)
+                connection = await _connect(self._dsn)
                 self.fault = None  # a replica that only stands by is well
                 while not await connection.fetchval("SELECT pg_try_advisory_lock(7201927)"):  # noqa: ASYNC110
                     await asyncio.sleep(0.5)
@@ -200,6 +206,10 @@ class Relay:
     def _message(self, row: Any) -> Outgoing:
         stream, version, topic, state, lane, sequence, _ = row
         recorded = decode_fact(stream, version, topic, state)
+        if isinstance(recorded.fact, Lost):
+            # Nobody hears this type; it takes the place of what was said there once, so that the lane goes on.
+            headers = self._headers(recorded, self._lost, recorded.fact.id, lane, sequence)
+            return Outgoing(lane, b"", _encode(recorded.fact), headers)
         of, name, key, subject = self._forms[type(recorded.fact)]
         message = of(recorded.fact)
         headers = self._headers(recorded, name, getattr(message, subject), lane, sequence)
@@ -282,6 +292,15 @@ class Relay:
         last: int = rows[-1]["id"]
         await connection.execute("UPDATE relay SET letters = $1", last)
         return last
+
+
+async def _connect(dsn: str) -> Any:
+    return await asyncpg.connect(
+        dsn,
+        timeout=5,
+        command_timeout=COMMAND_SECONDS_MAX,
+        server_settings={**LIMITS, "idle_session_timeout": f"{SILENT_SECONDS_MAX}s"},
+    )
 
 
 def _append(batch: Any, message: Outgoing) -> bool:

@@ -3,6 +3,9 @@
 A hole in a lane, or a lane that stays behind its speaker's head although nothing more is coming, makes the listener ask
 the speaker (over the control topic) to say that lane again from there. So a wiped broker, a deleted topic, passed
 retention and a changed number of partitions mend themselves, from the stores.
+
+A listener that has heard more than a speaker says it has said tells the speaker so: its store was restored from an
+older backup, which only the speaker can know for sure (see `restoring.py`).
 """
 
 import time
@@ -12,6 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from shared.eventsourced.publishing import LANES
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Position
 
@@ -24,7 +28,8 @@ ASK_AGAIN_SECONDS = 10.0
 
 
 class Control(msgspec.Struct):
-    """A control message: `heads` (lane → sequence) of a speaker, or `lanes` (lane → from) it shall say again."""
+    """A control message: `heads` (lane → sequence) of a speaker, or `lanes` (lane → sequence): of kind `resend` from
+    where it shall say them again, of kind `heard` how far somebody has heard it."""
 
     kind: str
     speaker: str
@@ -67,10 +72,13 @@ class Resending:
         read_positions: Callable[[], Awaitable[Mapping[Position, int]]],
         send: Callable[[bytes], Awaitable[None]],
         caught_up: Callable[[], Awaitable[bool]],
+        on_heard: Callable[[Mapping[int, int]], Awaitable[None]],
     ) -> None:
         self._service, self._relay, self._speakers = service, relay, frozenset(speakers)
         self._read_positions, self._send, self._caught_up = read_positions, send, caught_up
+        self._on_heard = on_heard
         self._said: dict[Position, int] = {}
+        self._heard: Mapping[Position, int] = {}
         self._stalled = Stalled()
         self.asked = 0
 
@@ -85,12 +93,23 @@ class Resending:
                 self._relay.say_again({lane: n for lane, n in control.lanes.items() if 0 <= lane < 48 and n > 0})
             elif control.kind == "heads" and control.speaker in self._speakers:
                 self._said.update({(control.speaker, lane): head for lane, head in control.heads.items()})
+                await self._tell_heard(control.speaker, control.heads)
+            elif control.kind == "heard" and control.speaker == self._service:
+                await self._on_heard(control.lanes)
+
+    async def _tell_heard(self, speaker: str, heads: Mapping[int, int]) -> None:
+        """What was heard before these heads came is part of them, unless the speaker has forgotten it."""
+        ahead = {lane: self._heard.get((speaker, lane), 0) for lane in range(LANES)}
+        ahead = {lane: heard for lane, heard in ahead.items() if heard > heads.get(lane, 0)}
+        if ahead:
+            log.warning("has heard more than is said", speaker=speaker, lanes=ahead)
+            await self._send(msgspec.json.encode(Control("heard", speaker, lanes=ahead)))
 
     async def check(self, gaps: Mapping[Position, int]) -> None:
         """Called every second or so: ask for what does not come by itself. `gaps`: lanes with a hole, for sure."""
         if not self._said and not gaps:
             return
-        heard = await self._read_positions()
+        self._heard = heard = await self._read_positions()
         said = {lane: max(expected, self._said.get(lane, 0)) for lane, expected in gaps.items()}
         if await self._caught_up():
             said = {**self._said, **said}

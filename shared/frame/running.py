@@ -4,7 +4,7 @@ import asyncio
 import gc
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from importlib.metadata import version
 from typing import Any
@@ -29,6 +29,7 @@ from shared.eventsourced.reading import Decoders, read
 from shared.eventsourced.rebuilding import REBUILD_SECONDS_MAX, UNHURRIED, rebuild
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.resending import Resending
+from shared.eventsourced.restoring import origin_problem, overtaken
 from shared.eventsourced.retrying import Letters
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, connect_pool
@@ -109,6 +110,7 @@ class Running:
                     await migrate(connection, self.service.migrations)
                     await check_tables(connection, [p.table for p in self.service.projections])
                     await self._prepare_positions(connection)
+                    self._refuse(await origin_problem(connection, self.service.name))
             except Exception as error:
                 if not (passes(error) or isinstance(error, asyncpg.InvalidCatalogNameError)):
                     raise
@@ -118,6 +120,17 @@ class Running:
             else:
                 del self._missing["store"]
                 return
+
+    def _refuse(self, problem: str) -> None:
+        """Write nothing more, and say why; nothing if there is no problem."""
+        if problem:
+            log.error("does not write", problem=problem)
+            self.work.refusal = problem
+
+    async def _on_heard(self, heard: Mapping[int, int]) -> None:
+        if not self.work.refusal:
+            async with self.pool.acquire() as connection:
+                self._refuse(await overtaken(connection, self.service.name, heard))
 
     async def _prepare_positions(self, connection: Any) -> None:
         speakers = sorted(self._speakers.values())
@@ -157,6 +170,7 @@ class Running:
             self.read_positions,
             self._send_control,
             self._caught_up,
+            self._on_heard,
         )
         self.commands = CommandQueue(
             self.work,
@@ -334,6 +348,8 @@ class Running:
             await self.pool.fetchval("SELECT 1", timeout=2)
         except Exception as error:
             missing["store"] = f"{type(error).__name__}: {error}"
+        if self.work.refusal:
+            missing["history"] = self.work.refusal
         if self.consumer.fault:
             missing["consumer"] = self.consumer.fault
         if self.relay.fault:

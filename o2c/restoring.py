@@ -1,0 +1,135 @@
+"""After a service's database was restored: what the world has heard of it is found, and its store mended."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import asyncpg
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from o2c.stack import SERVICES
+from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
+from shared.errors import ConflictError
+from shared.eventsourced.restoring import Said, mend
+from shared.values import Value
+
+CONNECT_SECONDS_MAX = 5.0
+MEND_SECONDS_MAX = 3_600.0
+
+Place = tuple[int, int]
+"""(lane, sequence)"""
+
+
+class Restored(Value, frozen=True, gc=False):
+    """What was done. `lost`: type → how many messages were said and are forgotten ("": what they were is not known);
+    `messages`: the ids of those that Kafka still holds, by type; `inbound`: topics that are heard again."""
+
+    service: str
+    lost: Mapping[str, int]
+    messages: Mapping[str, list[str]]
+    inbound: tuple[str, ...]
+
+
+async def restored(database_of: Callable[[str], str], kafka_servers: str, service: str, at_us: int) -> Restored:
+    """Bring a restored store in line with what was said before. ConflictError while a process of the service runs.
+
+    Needs the stores of all services and Kafka: what nobody can be asked about would be said twice.
+    """
+    connection = await asyncpg.connect(
+        database_of(service), timeout=CONNECT_SECONDS_MAX, command_timeout=MEND_SECONDS_MAX
+    )
+    try:
+        await _nobody_runs(connection, service)
+        heads = dict(await connection.fetch("SELECT lane, head FROM lanes"))
+        heard = await _heard_by_others(database_of, service)
+        async with AIOKafkaConsumer(
+            bootstrap_servers=kafka_servers, group_id=service, enable_auto_commit=False
+        ) as consumer:
+            said = await _said(consumer, service)
+            for lane, sequence in said:
+                heard[lane] = max(sequence, heard.get(lane, 0))
+            known = {(lane, n): what for (lane, n), what in said.items() if n > heads[lane]}
+            async with connection.transaction():
+                filled = await mend(connection, heard, known, at_us)
+            inbound = await _hear_again(consumer)
+    finally:
+        await connection.close()
+    return _report(service, sum(filled.values()), known, inbound)
+
+
+def _report(service: str, count: int, known: Mapping[Place, Said], inbound: tuple[str, ...]) -> Restored:
+    messages: dict[str, list[str]] = {}
+    for _, said in sorted(known.items()):
+        messages.setdefault(said.type, []).append(said.id)
+    lost = Counter({kind: len(ids) for kind, ids in messages.items()})
+    if count > len(known):
+        lost[""] = count - len(known)
+    return Restored(service, lost, messages, inbound)
+
+
+async def _nobody_runs(connection: Any, service: str) -> None:
+    running = await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'o2c'"
+    )
+    if running:
+        raise ConflictError(f"{service} runs: stop all of its processes, and run this again before they start")
+
+
+async def _heard_by_others(database_of: Callable[[str], str], service: str) -> dict[int, int]:
+    """How far the others have heard this service: lane → sequence."""
+    heard: dict[int, int] = {}
+    for listener in SERVICES:
+        if listener == service:
+            continue
+        connection = await asyncpg.connect(database_of(listener), timeout=CONNECT_SECONDS_MAX)
+        try:
+            rows = await connection.fetch("SELECT lane, sequence FROM positions WHERE speaker = $1", service)
+        finally:
+            await connection.close()
+        for lane, sequence in rows:
+            heard[lane] = max(sequence, heard.get(lane, 0))
+    return heard
+
+
+async def _said(consumer: AIOKafkaConsumer, service: str) -> dict[Place, Said]:
+    """What stands on the service's own topic: the first message at each place, which is the one that was heard."""
+    if service not in SPEAKERS:
+        return {}
+    partitions = await _partitions(consumer, SPEAKERS[service].topic)
+    consumer.assign(partitions)
+    await consumer.seek_to_beginning(*partitions)
+    ends = await consumer.end_offsets(partitions)
+    found: dict[Place, Said] = {}
+    while [p for p in partitions if await consumer.position(p) < ends[p]]:
+        for records in (await consumer.getmany(timeout_ms=500, max_records=5_000)).values():
+            for record in records:
+                headers = dict(record.headers)
+                place = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
+                if place not in found:
+                    id_, kind = headers["ce_id"].decode(), headers["ce_type"].decode()
+                    found[place] = Said(id_, kind, _number(record.value))
+    return found
+
+
+class _Document(msgspec.Struct):
+    number: str = ""
+
+
+def _number(body: bytes) -> str:
+    return msgspec.json.decode(body, type=_Document).number
+
+
+async def _hear_again(consumer: AIOKafkaConsumer) -> tuple[str, ...]:
+    """Set the service's group back to the beginning of the inbound topics: what came in after the backup was heard by
+    nobody else, and what came before is known by its ids."""
+    topics = [topic for topic in INBOUND_TOPICS if await _partitions(consumer, topic)]
+    partitions = [p for topic in topics for p in await _partitions(consumer, topic)]
+    consumer.assign(partitions)
+    await consumer.commit(await consumer.beginning_offsets(partitions))
+    return tuple(topics)
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    await consumer.topics()
+    return [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())]
