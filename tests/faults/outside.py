@@ -19,7 +19,7 @@ from shared.contracts.messages import Message
 from shared.errors import UnavailableError
 from shared.values import evolved
 
-IN_FLIGHT_MAX = 300
+IN_FLIGHT_MAX = 800
 LATE_BP = 800
 _PAUSE_SECONDS = 0.3
 
@@ -72,11 +72,11 @@ class Outside:
         self._servers, self._services, self._seed = servers, services, seed
         self._orders = orders
         self._over = asyncio.Event()
-        self.world = self._new_world()
+        self.world = self._new_world(from_beginning=False)
         self.task = asyncio.create_task(self._play())
 
-    def _new_world(self) -> World:
-        course = Course(self._seed, DEMO_SHARES, LATE_BP, IN_FLIGHT_MAX)
+    def _new_world(self, *, from_beginning: bool) -> World:
+        course = Course(self._seed, DEMO_SHARES, LATE_BP, IN_FLIGHT_MAX, from_beginning=from_beginning)
         world = _PatientWorld(customers(len(self._orders)), self._orders, course)
         world.clerk = _PatientClerk(self._services)
         return world
@@ -112,5 +112,5 @@ class Outside:
             ):
                 raise results[0]
             self._over.clear()
-            self.world = self._new_world()
+            self.world = self._new_world(from_beginning=True)
             await asyncio.sleep(_PAUSE_SECONDS)

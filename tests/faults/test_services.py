@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -77,13 +78,14 @@ async def test_a_frozen_service_that_wakes_after_another_took_over_writes_nothin
         await run.end()
 
 
-async def test_replicas_come_and_go_under_load(system: System) -> None:
+async def test_replicas_of_all_services_come_and_go_under_load(system: System) -> None:
     async with case(system, "replicas") as run:
-        names = ("credit", "receivables")
         await run.reached(0.1)
-        async with system.replica(names[0], 2), system.replica(names[0], 3), system.replica(names[1], 2):
-            run.note("three credit, two receivables")
-            await run.reached(0.5)
+        async with AsyncExitStack() as replicas:
+            for number in (2, 3):
+                await asyncio.gather(*(replicas.enter_async_context(system.replica(name, number)) for name in SERVICES))
+            run.note("three of each")
+            await run.reached(0.7)
         run.note("one of each again")
         await run.end()
 
