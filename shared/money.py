@@ -1,7 +1,7 @@
 """Exact money: whole minor units, currencies with their exponents, and roundings that have names."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 BASIS_POINTS = 10_000
 AMOUNT_MINOR_MAX = 10**15
@@ -45,43 +45,6 @@ def tax_per_document(lines: Iterable[tuple[int, int]]) -> dict[int, tuple[int, i
     for rate_bp, net_minor in lines:
         bases[rate_bp] = bases.get(rate_bp, 0) + net_minor
     return {rate: (base, tax_half_up(base, rate)) for rate, base in sorted(bases.items())}
-
-
-def allocate_by_largest_remainder(total_minor: int, weights: Sequence[int]) -> list[int]:
-    """Split an amount in proportion to weights; parts sum to the total, odd units go to the largest remainders."""
-    assert weights, "nothing to allocate to"
-    assert all(weight >= 0 for weight in weights), "weights are never negative"
-    whole = sum(weights)
-    assert whole > 0, "all weights are zero"
-    if total_minor < 0:  # what is taken back is split as what was given
-        return [-part for part in allocate_by_largest_remainder(-total_minor, weights)]
-    parts = [total_minor * weight // whole for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total_minor * weights[i] % whole), i))
-    for i in by_remainder[: total_minor - sum(parts)]:
-        parts[i] += 1
-    return parts
-
-
-def minor_from_text(text: str, currency: str) -> int:
-    """A decimal amount as people write it ("12.50") in minor units; half-up beyond the currency's places.
-
-    Raises ValueError for what is not a finite decimal number or an unknown currency.
-    """
-    if currency not in EXPONENTS:
-        raise ValueError(f"unknown currency {currency!r}")
-    try:
-        amount = Decimal(text)
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is not a decimal number") from error
-    if not amount.is_finite():
-        raise ValueError(f"{text!r} is not a finite number")
-    places = EXPONENTS[currency]
-    try:
-        # One rounding: shifting first would round to the context's 28 digits.
-        rounded = amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is too large an amount") from error
-    return int(rounded.scaleb(places))
 
 
 def text_from_minor(amount_minor: int, currency: str) -> str:

@@ -32,7 +32,10 @@ class Settings(BaseSettings):
     heads_seconds: float = Field(2.0, gt=0, le=600, description="How often a speaker says how far it has spoken")
 
     # ---- limits
-    body_bytes_max: int = Field(1_000_000, ge=1_000, description="Largest HTTP body and Kafka message we take")
+    # No more than a dead letter keeps of a body: what is taken can be retried whole.
+    body_bytes_max: int = Field(
+        1_000_000, ge=1_000, le=1_000_000, description="Largest HTTP body and Kafka message we take"
+    )
     commands_queued_max: int = Field(5_000, ge=1, description="HTTP commands that may wait; more get a 503")
     commands_batch_max: int = Field(500, ge=1, description="HTTP commands that share a transaction")
     cached_states_max: int = Field(50_000, ge=0, description="Folded states kept in memory per service")

@@ -94,6 +94,10 @@ class InvoiceView(BaseModel):
     paid: bool
 
 
+_SETTLED = Field(description="Total of the invoices on which nothing is due any more: paid, credited or written off")
+_PAID = Field(description="The same as `settled_minor`; not the money received", deprecated=True)
+
+
 class OrderSummary(BaseModel):
     """An order in a list. Amounts in minor units of `currency`, tax included."""
 
@@ -113,7 +117,8 @@ class OrderSummary(BaseModel):
     invoices_open: int
     invoiced_fully: bool
     invoiced_minor: int
-    paid_minor: int
+    settled_minor: int = _SETTLED
+    paid_minor: int = _PAID
     credited_minor: int
 
 
@@ -142,7 +147,8 @@ class OrderView(BaseModel):
     invoiced_fully: bool
     credit_notes: list[str] = Field(description="Their numbers", examples=[["CRN-2026-000001"]])
     invoiced_minor: int
-    paid_minor: int
+    settled_minor: int = _SETTLED
+    paid_minor: int = _PAID
     credited_minor: int
 
 
@@ -294,7 +300,8 @@ def order_view(state: Order) -> OrderView:
         invoiced_fully=state.invoiced_fully,
         credit_notes=sorted(state.credit_notes.values()),
         invoiced_minor=state.invoiced_minor,
-        paid_minor=state.paid_minor,
+        settled_minor=state.settled_minor,
+        paid_minor=state.settled_minor,
         credited_minor=state.credited_minor,
     )
 

@@ -74,7 +74,7 @@ def order_row(key: str, state: Order) -> Row | None:
         state.open_invoices,
         state.invoiced_fully,
         state.invoiced_minor,
-        state.paid_minor,
+        state.settled_minor,
         state.credited_minor,
     )
 

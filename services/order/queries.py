@@ -10,7 +10,8 @@ from shared.http import decode_cursor, page_of
 
 _ORDERS = """
 SELECT order_id, customer_id, status, reason, currency, total_minor, line_count, prepaid, placed_at, confirmed_at,
-       allocation, shipments, shipped_fully, invoices_open, invoiced_fully, invoiced_minor, paid_minor, credited_minor
+       allocation, shipments, shipped_fully, invoices_open, invoiced_fully, invoiced_minor,
+       paid_minor AS settled_minor, paid_minor, credited_minor
 FROM orders {conditions} ORDER BY placed_at DESC, order_id DESC LIMIT $1
 """
 

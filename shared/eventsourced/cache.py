@@ -41,8 +41,5 @@ class StateCache:
         if len(self._entries) > self._entries_max:
             del self._entries[next(iter(self._entries))]
 
-    def forget(self, stream: str) -> None:
-        self._entries.pop(stream, None)
-
     def __len__(self) -> int:
         return len(self._entries)

@@ -25,6 +25,10 @@ PATIENCE_SECONDS = 240
 """How long a batch waits for a fault to pass before it is handed back: less than max_poll_interval_ms below."""
 
 
+REDELIVERY_SECONDS = 5.0
+"""A batch that was handed back comes again at once, if the partition is still ours."""
+
+
 class RawCodec:
     """Hands records on as they are: reading them is the consumer's work, where a bad one cannot fail the batch."""
 
@@ -113,13 +117,19 @@ class Consumer:
         self.gaps: dict[Position, int] = {}
         self.fault: str | None = None
         self.batches = self.records = self.duplicates = self.parked = 0
-        self.turned_at = time.monotonic()
+        self.turned_at = self.tried_at = time.monotonic()
+
+    def idle(self) -> None:
+        """Nothing came: a batch that was handed back and does not come again went to another replica."""
+        if self.fault and time.monotonic() - self.tried_at > REDELIVERY_SECONDS:
+            self.fault = None
 
     async def handle(self, records: Sequence[Any]) -> None:
         """Process a batch until it is committed. Raises only when a fault outlasts our patience."""
         received = [read(record, self._speakers, self._body_bytes_max) for record in records]
         started = time.monotonic()
         while True:
+            self.tried_at = time.monotonic()
             try:
                 if not self.positions:
                     self.positions = await self._read_positions()

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from shared.eventsourced.facts import Recorded
 from shared.eventsourced.faults import Backoff, passes
+from shared.eventsourced.fresh import Appended, Fresh, Placed
 from shared.eventsourced.mapper import decode_fact
 from shared.eventsourced.publishing import Publishing
 from shared.eventsourced.restoring import Lost
@@ -38,11 +39,11 @@ SEARCH_IDS = 50_000
 """How many notification ids one query looks through, from the newest back, to find where to speak again from."""
 
 _PUBLIC_FACTS = """
-SELECT originator_id, originator_version, topic, state, lane, sequence, notification_id FROM events
+SELECT originator_id, originator_version, topic, state, lane, sequence FROM events
 WHERE notification_id > $1 AND notification_id <= $2 AND lane IS NOT NULL ORDER BY notification_id
 """
 _PUBLIC_FACTS_OF_LANES = """
-SELECT originator_id, originator_version, topic, state, lane, sequence, notification_id FROM events
+SELECT originator_id, originator_version, topic, state, lane, sequence FROM events
 WHERE notification_id > $1 AND notification_id <= $2 AND lane = ANY($3::smallint[]) ORDER BY notification_id
 """
 
@@ -84,22 +85,31 @@ class Relay:
         }
         self._lost = f"o2c.{service}.Lost.v1".encode()
         self._wake = asyncio.Event()
+        self._fresh = Fresh()
         self._again: dict[int, int] = {}
         self._again_cursor = 0
         self._asked: dict[int, int] = {}
         self.leads = False
-        self.cursor = self.backlog = self.sent = self.sent_again = 0
+        self.cursor = self._head = self.sent = self.sent_again = 0
         self.fault: str | None = None
 
-    def wake(self) -> None:
-        """There are new facts."""
-        self._wake.set()
+    def committed(self, appended: Appended) -> None:
+        """There are new facts, committed by this process."""
+        if self.leads:
+            self._fresh.put(appended)
+            self._head = max(self._head, appended.upto)
+            self._wake.set()
+
+    @property
+    def backlog(self) -> int:
+        """Facts that this process knows of and has not passed yet."""
+        return max(self._head - self.cursor, 0)
 
     def say_again(self, lanes: Mapping[int, int]) -> None:
         """Say every message of these lanes again, from these sequences on. Listeners drop what they know."""
         for lane, sequence in lanes.items():
             self._asked[lane] = min(sequence, self._asked.get(lane, sequence))
-        self.wake()
+        self._wake.set()
 
     async def run(self) -> None:
         """Lead when nobody else does, publish, and start over after faults; ends only by cancellation."""
@@ -128,13 +138,12 @@ class Relay:
                     connection.terminate()
 
     async def _lead(self, connection: Any, producer: AIOKafkaProducer) -> None:
+        self._fresh.clear()
         self.cursor, letters = await connection.fetchrow("SELECT cursor, letters FROM relay")
         heads_at = 0.0
         while True:
             self._wake.clear()
-            head = await connection.fetchval("SELECT coalesce(max(notification_id), 0) FROM events")
-            self.backlog = max(head - self.cursor, 0)
-            worked = await self._forward(connection, producer, head)
+            worked = await self._forward(connection, producer)
             worked |= await self._backward(connection, producer)
             now = time.monotonic()
             if now - heads_at >= self._heads_seconds:
@@ -147,22 +156,29 @@ class Relay:
                 except TimeoutError:
                     continue
 
-    async def _forward(self, connection: Any, producer: AIOKafkaProducer, head: int) -> bool:
-        """The next batch after the cursor. Every id up to `head` that will ever be visible is visible now."""
-        if head <= self.cursor:
+    async def _forward(self, connection: Any, producer: AIOKafkaProducer) -> bool:
+        """The next batch after the cursor: as it was handed over, or read from the store."""
+        upto, public = self._fresh.take(self.cursor, self._records_max) or await self._read(connection)
+        if upto <= self.cursor:
             return False
-        upto = min(head, self.cursor + self._records_max)
-        rows = await connection.fetch(_PUBLIC_FACTS, self.cursor, upto)
-        fresh = [row for row in rows if row[4] not in self._again]
-        await self._send(producer, self._topic, [self._message(row) for row in fresh])
-        self.sent += len(fresh)
+        messages = [self._message(placed) for placed in public if placed.lane not in self._again]
+        await self._send(producer, self._topic, messages)
+        self.sent += len(messages)
         # Losing this little update only means that a batch is said twice, so it need not wait for the disk.
         await connection.execute(
             f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = greatest(cursor, {upto:d}); COMMIT"
         )
         self.cursor = upto
-        self.backlog = max(head - upto, 0)
         return True
+
+    async def _read(self, connection: Any) -> tuple[int, list[Placed]]:
+        """The facts behind the cursor. Every id up to the greatest one that will ever be visible is visible now."""
+        head = self._head = await connection.fetchval("SELECT coalesce(max(notification_id), 0) FROM events")
+        upto = min(head, self.cursor + self._records_max)
+        if upto <= self.cursor:
+            return self.cursor, []
+        self._fresh.forget(upto)
+        return upto, [_placed(row) for row in await connection.fetch(_PUBLIC_FACTS, self.cursor, upto)]
 
     async def _backward(self, connection: Any, producer: AIOKafkaProducer) -> bool:
         """What listeners asked to hear again: a second cursor that runs up to the first, for the asked lanes only."""
@@ -176,7 +192,7 @@ class Relay:
             return False
         upto = min(self.cursor, self._again_cursor + self._records_max)
         rows = await connection.fetch(_PUBLIC_FACTS_OF_LANES, self._again_cursor, upto, list(self._again))
-        await self._send(producer, self._topic, [self._message(row) for row in rows])
+        await self._send(producer, self._topic, [self._message(_placed(row)) for row in rows])
         self.sent_again += len(rows)
         self._again_cursor = upto
         if upto >= self.cursor:
@@ -203,9 +219,8 @@ class Relay:
             upto -= SEARCH_IDS
         return first
 
-    def _message(self, row: Any) -> Outgoing:
-        stream, version, topic, state, lane, sequence, _ = row
-        recorded = decode_fact(stream, version, topic, state)
+    def _message(self, placed: Placed) -> Outgoing:
+        recorded, lane, sequence = placed.recorded, placed.lane, placed.sequence
         if isinstance(recorded.fact, Lost):
             # Nobody hears this type; it takes the place of what was said there once, so that the lane goes on.
             headers = self._headers(recorded, self._lost, recorded.fact.id, lane, sequence)
@@ -301,6 +316,11 @@ async def _connect(dsn: str) -> Any:
         command_timeout=COMMAND_SECONDS_MAX,
         server_settings={**LIMITS, "idle_session_timeout": f"{SILENT_SECONDS_MAX}s"},
     )
+
+
+def _placed(row: Any) -> Placed:
+    stream, version, topic, state, lane, sequence = row
+    return Placed(decode_fact(stream, version, topic, state), lane, sequence)
 
 
 def _append(batch: Any, message: Outgoing) -> bool:

@@ -9,9 +9,9 @@ copied or restored, or that others have heard more of than it holds, until `mend
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.eventsourced.facts import Fact, Meta, fact
+from shared.eventsourced.facts import Fact, Meta, Recorded, fact
 from shared.eventsourced.mapper import encode_fact
-from shared.eventsourced.store import RECORD_COLUMNS
+from shared.eventsourced.store import append
 from shared.values import Value
 
 DO = "; stop the service and run `o2c restored {0}` (docs/restoring.md)"
@@ -83,11 +83,9 @@ async def mend(
     heads = dict(await connection.fetch("SELECT lane, head FROM lanes"))
     filled: dict[int, int] = {}
     for lane, last in sorted(heard.items()):
-        if last <= heads[lane]:
-            continue
-        filled[lane] = last - heads[lane]
-        await _fill(connection, lane, range(heads[lane] + 1, last + 1), known, Meta(at_us))
-        await connection.execute("UPDATE lanes SET head = $2 WHERE lane = $1", lane, last)
+        if last > heads[lane]:
+            filled[lane] = last - heads[lane]
+            await _fill(connection, lane, range(heads[lane] + 1, last + 1), known, Meta(at_us))
     await _skip_numbers(connection, [said.number for said in known.values() if said.number])
     await connection.execute("DELETE FROM origin")
     await connection.execute("INSERT INTO origin (cluster, database) " + _HERE)
@@ -98,12 +96,12 @@ async def _fill(
     connection: Any, lane: int, sequences: Sequence[int], known: Mapping[tuple[int, int], Said], meta: Meta
 ) -> None:
     stream = f"lost-{lane}-{sequences[0]}"
-    records = []
+    facts = []
     for version, sequence in enumerate(sequences, 1):
         said = known.get((lane, sequence), Said("", "", ""))
-        topic, state = encode_fact(Lost(lane, sequence, said.id, said.type, said.number), meta)
-        records.append((stream, version, topic, state, lane, sequence))
-    await connection.copy_records_to_table("events", columns=RECORD_COLUMNS, records=records)
+        lost = Lost(lane, sequence, said.id, said.type, said.number)
+        facts.append(Recorded(stream, version, lost, meta))
+    await append(connection, facts, [encode_fact(each.fact, meta) for each in facts], [lane] * len(facts))
 
 
 async def _skip_numbers(connection: Any, numbers: Sequence[str]) -> None:

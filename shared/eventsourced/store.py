@@ -12,6 +12,7 @@ from shared.eventsourced.arrays import array
 from shared.eventsourced.cache import Cached, StateCache
 from shared.eventsourced.decider import Decider
 from shared.eventsourced.facts import Recorded
+from shared.eventsourced.fresh import Appended, Placed
 from shared.eventsourced.mapper import decode_fact, decode_state, encode_state
 
 _FACTS_BEHIND = """
@@ -28,7 +29,7 @@ SET originator_version = excluded.originator_version, topic = excluded.topic, st
 WHERE s.originator_version < excluded.originator_version
 """
 
-RECORD_COLUMNS = ("originator_id", "originator_version", "topic", "state", "lane", "sequence")
+_EVENT_COLUMNS = ("originator_id", "originator_version", "topic", "state", "notification_id", "lane", "sequence")
 
 SNAPSHOT_BYTES_MIN = 32_768
 """A snapshot is worth its row after this many bytes of facts (about 150), or after twice the size of the last one:
@@ -125,24 +126,31 @@ class Store:
 
 async def append(
     connection: Any, facts: Sequence[Recorded], encoded: Sequence[tuple[str, bytes]], lanes: Sequence[int | None]
-) -> None:
+) -> Appended:
     """Append facts in order, with two statements, under the store's lock. ConcurrencyError: another writer was first.
 
     COPY costs the server and us half of what an INSERT from arrays does.
     """
     counts = Counter(lane for lane in lanes if lane is not None)
     # The lock is taken by this first statement, and held until the commit.
-    heads = dict(await connection.fetch("SELECT * FROM take_sequences($1, $2)", list(counts), list(counts.values())))
+    places = await connection.fetch(
+        "SELECT * FROM take_places($1, $2, $3)", list(counts), list(counts.values()), len(facts)
+    )
+    heads = dict(places)
+    after: int = heads.pop(None)
+    public: list[Placed] = []
     records = []
-    for fact, (topic, state), lane in zip(facts, encoded, lanes, strict=True):
+    for number, (fact, (topic, state), lane) in enumerate(zip(facts, encoded, lanes, strict=True), after + 1):
         sequence = None
         if lane is not None:
             sequence = heads[lane] = heads[lane] + 1
-        records.append((fact.originator_id, fact.originator_version, topic, state, lane, sequence))
+            public.append(Placed(fact, lane, sequence))
+        records.append((fact.originator_id, fact.originator_version, topic, state, number, lane, sequence))
     try:
-        await connection.copy_records_to_table("events", columns=RECORD_COLUMNS, records=records)
+        await connection.copy_records_to_table("events", columns=_EVENT_COLUMNS, records=records)
     except asyncpg.UniqueViolationError as error:
         raise ConcurrencyError(f"another writer was first: {error.detail}") from error
+    return Appended(after, after + len(facts), public)
 
 
 def due_snapshot(decider: Decider[Any, Any, Any], entry: Cached) -> bytes | None:

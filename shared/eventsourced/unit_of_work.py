@@ -12,6 +12,7 @@ from shared.errors import ConcurrencyError, ContractError, Problem, UnavailableE
 from shared.eventsourced.cache import Cached
 from shared.eventsourced.decider import Decider
 from shared.eventsourced.facts import Recorded
+from shared.eventsourced.fresh import Appended
 from shared.eventsourced.letters import BLOCKED, Letter, insert_letters, reason_of
 from shared.eventsourced.mapper import encode_fact
 from shared.eventsourced.projecting import FactProjection, Row, StateProjection, Table
@@ -54,7 +55,7 @@ class PositionsMoved(ConcurrencyError):
 class UnitOfWork:
     """Runs batches for one service. Safe to use from several tasks and several processes at once."""
 
-    def __init__(self, service: Service, pool: Any, store: Store, *, on_commit: Callable[[], None]) -> None:
+    def __init__(self, service: Service, pool: Any, store: Store, *, on_commit: Callable[[Appended], None]) -> None:
         self._service = service
         self._pool = pool
         self._store = store
@@ -77,26 +78,28 @@ class UnitOfWork:
             raise UnavailableError(self.refusal)
         for attempt in range(ATTEMPTS_MAX):
             try:
-                await self._attempt(batch, alone=attempt >= OPTIMISTIC_ATTEMPTS)
+                appended = await self._attempt(batch, alone=attempt >= OPTIMISTIC_ATTEMPTS)
             except PositionsMoved:
                 raise
             except ConcurrencyError:
                 self.conflicts += 1
             else:
-                self._on_commit()
+                if appended is not None:
+                    self._on_commit(appended)
                 return
         raise ConcurrencyError(f"gave up after {ATTEMPTS_MAX} attempts: other writers were always first")
 
-    async def _attempt(self, batch: Batch, *, alone: bool) -> None:
+    async def _attempt(self, batch: Batch, *, alone: bool) -> Appended | None:
         """`alone`: decide under the store's lock, where nobody can be first; always so when numbers are handed out."""
         async with self._pool.acquire() as connection:
             if not (self._service.series or alone):
                 decided, loaded = await self._decide(connection, batch, None)
-                if decided.facts or batch.positions or batch.finish or _letters(batch.works):
-                    async with connection.transaction():
-                        entries = await self._write(connection, batch, decided, loaded, None)
-                    self._remember(entries, loaded)
-                return
+                if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
+                    return None
+                async with connection.transaction():
+                    appended, entries = await self._write(connection, batch, decided, loaded, None)
+                self._remember(entries, loaded)
+                return appended
             async with connection.transaction():
                 # Numbers without gaps are handed out under the lock, so that no other writer can take the same.
                 await connection.execute("SELECT lock_store()")
@@ -105,8 +108,9 @@ class UnitOfWork:
                     last = dict(await connection.fetch("SELECT series, last FROM number_series"))
                     numbering = Numbering(self._service.series, last)
                 decided, loaded = await self._decide(connection, batch, numbering)
-                entries = await self._write(connection, batch, decided, loaded, numbering)
+                appended, entries = await self._write(connection, batch, decided, loaded, numbering)
             self._remember(entries, loaded)
+            return appended
 
     async def _decide(
         self, connection: Any, batch: Batch, numbering: Numbering | None
@@ -147,12 +151,13 @@ class UnitOfWork:
         decided: Decided,
         loaded: Mapping[str, Cached],
         numbering: Numbering | None,
-    ) -> dict[str, Cached]:
+    ) -> tuple[Appended | None, dict[str, Cached]]:
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
         entries = self._entries(decided, encoded, loaded)
+        appended = None
         if encoded:
-            await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
+            appended = await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
         else:
             await connection.execute("SELECT lock_store()")
         if batch.positions or _letters(batch.works):
@@ -168,7 +173,7 @@ class UnitOfWork:
             await insert_letters(connection, letters)
         if batch.finish is not None:
             await batch.finish(connection)
-        return entries
+        return appended, entries
 
     def _lane(self, fact: Any) -> int | None:
         key_field = self._key_fields.get(type(fact))

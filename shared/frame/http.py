@@ -118,9 +118,9 @@ def build_http(running: "Running", commands: Commands) -> FastAPI:
 def _operations(running: "Running", commands: Commands) -> APIRouter:
     router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
-    @router.get("/health/live", summary="The process is not stuck")
+    @router.get("/health/live", summary="Nothing in the process is dead that only a restart would bring back")
     async def live() -> Response:
-        dead = running.dead_tasks()
+        dead = running.dead()
         return JSONResponse({"live": not dead, "dead": dead}, 503 if dead else 200)
 
     @router.get("/health/ready", summary="The process can do its work; if not, what is missing")

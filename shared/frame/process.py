@@ -1,8 +1,10 @@
 """The entry of a service process: settings, logs, event loop."""
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 import uvloop
@@ -23,7 +25,7 @@ def run_process(services: Sequence[Callable[[Settings], Service]], settings: Set
         loop = asyncio.get_running_loop()
         stop = [running.stop for running in together]
         tasks = [asyncio.create_task(running.run(_announce(running.service.name))) for running in together]
-        _on_signals(loop, stop)
+        _on_signals(loop, stop, settings.shutdown_seconds)
         await asyncio.gather(*tasks)
 
     uvloop.run(run())
@@ -36,8 +38,13 @@ def _announce(name: str) -> Callable[[int], None]:
     return announce
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, stops: Sequence[Callable[[], None]]) -> None:
+def _on_signals(loop: asyncio.AbstractEventLoop, stops: Sequence[Callable[[], None]], grace_seconds: float) -> None:
+    last_resort = threading.Timer(grace_seconds, os._exit, [1])
+    last_resort.daemon = True
+
     def stop_all() -> None:
+        if last_resort.ident is None:  # the first of the signals counts
+            last_resort.start()
         for stop in stops:
             stop()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -35,6 +36,7 @@ from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
 from shared.frame.http import build_http
+from shared.frame.turning import ConsumingLoop
 from shared.kafka import (
     CONTROL_TOPIC,
     METADATA_AGE_MS_MAX,
@@ -49,6 +51,10 @@ log = structlog.get_logger()
 
 CHECK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
+DRAIN_SHARE, CLOSING_SHARE = 0.7, 0.9
+"""Of the grace period: until when the work in hand may end, and until when all is closed, what hangs included."""
+CLOSING_SECONDS_MAX = 5.0
+"""How long closing any one thing may take, in the grace period or without one."""
 
 
 class Running:
@@ -61,9 +67,11 @@ class Running:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._missing: dict[str, str] = {"store": "not connected yet", "kafka": "not connected yet"}
         self._subscriber: Any = None
+        self._loops: dict[str, ConsumingLoop] = {}
         self._control_producer: Any = None
         self._topics = sorted({contract_of(message).topic for message in service.hears})
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
+        self._closed_by = math.inf
         self.port = 0
         self.started_at = time.time()
 
@@ -71,7 +79,7 @@ class Running:
         """Start, serve until `stop()`, and shut down cleanly. `announce` is told the HTTP port."""
         async with AsyncExitStack() as stack:
             self.pool = await connect_pool(self._dsn)
-            stack.push_async_callback(_close_pool, self.pool)
+            stack.push_async_callback(self._close_pool)
             self._build()
             # Health answers from the first moment: a database or broker that is away is said, not hung on.
             await self._serve_http(stack, announce)
@@ -82,8 +90,8 @@ class Running:
                 starting.result()  # what never passes, such as a changed migration, ends the process
             await stopping
             log.info("stopping")
-            starting.cancel()
-            await self._drain()
+            self._closed_by = time.monotonic() + self.settings.shutdown_seconds * CLOSING_SHARE
+            await self._drain(starting)
         log.info("stopped")
 
     async def _start(self, stack: AsyncExitStack) -> None:
@@ -154,7 +162,7 @@ class Running:
             poll_ms=settings.relay_poll_ms,
             heads_seconds=settings.heads_seconds,
         )
-        self.work = UnitOfWork(service, self.pool, self.store, on_commit=self.relay.wake)
+        self.work = UnitOfWork(service, self.pool, self.store, on_commit=self.relay.committed)
         projections = [p for p in service.projections if isinstance(p, MessageProjection)]
         translator = Translator(service.hears, projections, Decoders(contracts(), service.hears))
         self.consumer = Consumer(
@@ -191,7 +199,6 @@ class Running:
             access_log=False,
             log_config=None,
             timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
             limit_concurrency=2_000,
             backlog=1_000,
         )
@@ -199,8 +206,9 @@ class Running:
         task = asyncio.create_task(server.serve(sockets=[listening]))
 
         async def close() -> None:
+            config.timeout_graceful_shutdown = math.ceil(self._left())
             server.should_exit = True
-            await task
+            await asyncio.wait([task], timeout=self._left())
 
         stack.push_async_callback(close)
         announce(self.port)
@@ -227,7 +235,7 @@ class Running:
         broker = KafkaBroker(
             self.settings.kafka_servers,
             client_id=f"o2c-{self.service.name}",
-            graceful_timeout=self.settings.shutdown_seconds,
+            graceful_timeout=self.settings.shutdown_seconds * DRAIN_SHARE,
             acks="all",
             enable_idempotence=False,
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
@@ -243,7 +251,7 @@ class Running:
                 records_max=self.settings.consume_records_max,
                 **common,
             )
-        subscribe(broker, [CONTROL_TOPIC], self.resending.hear, group_id=None, records_max=100, **common)
+        control = subscribe(broker, [CONTROL_TOPIC], self.resending.hear, group_id=None, records_max=100, **common)
         self._control_producer = new_producer(self.settings.kafka_servers)
         try:
             await self._control_producer.start()
@@ -252,8 +260,14 @@ class Running:
             await close_quietly(self._control_producer)
             await broker.stop()
             raise
-        stack.push_async_callback(close_quietly, self._control_producer)
+        stack.push_async_callback(self._close_control_producer)
         self._broker = broker
+        self._loops["control"] = ConsumingLoop(control)
+        if self._subscriber is not None:
+            consumer = self.consumer
+            self._loops["consumer"] = ConsumingLoop(
+                self._subscriber, worked_at=lambda: consumer.tried_at, on_idle=consumer.idle
+            )
 
     async def _ensure_topics(self) -> None:
         own = [next(iter(self.service.says.values())).contract.topic] if self.service.says else []
@@ -271,20 +285,35 @@ class Running:
 
     # ---- stopping
 
-    async def _drain(self) -> None:
+    async def _drain(self, starting: asyncio.Task[None]) -> None:
         """Finish the batch in hand, answer the requests that wait, leave the group, and let the relay go.
 
-        All of it within the grace period: what waits for a database that is away is left to be delivered again.
+        All of it within its share of the grace period: what waits for a database that is away is left to be delivered
+        again, and what cannot be closed because its other end is away is dropped.
         """
         self.commands.close()
         finishing = [self._tasks["commands"]] if "commands" in self._tasks else []
         if hasattr(self, "_broker"):
             finishing.append(asyncio.create_task(self._broker.stop()))
         if finishing:
-            await asyncio.wait(finishing, timeout=self.settings.shutdown_seconds)
-        for task in self._tasks.values():
+            await asyncio.wait(finishing, timeout=self.settings.shutdown_seconds * DRAIN_SHARE)
+        ending = [starting, *self._tasks.values(), *finishing]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.wait(ending, timeout=self._left())
+
+    def _left(self) -> float:
+        """Seconds for closing one more thing."""
+        return max(0.1, min(CLOSING_SECONDS_MAX, self._closed_by - time.monotonic()))
+
+    async def _close_control_producer(self) -> None:
+        await close_quietly(self._control_producer, seconds=self._left())
+
+    async def _close_pool(self) -> None:
+        try:
+            await asyncio.wait_for(self.pool.close(), self._left())
+        except (TimeoutError, asyncpg.InterfaceError, OSError):
+            self.pool.terminate()
 
     # ---- while running
 
@@ -298,6 +327,9 @@ class Running:
         swept_at = 0.0
         while True:
             await asyncio.sleep(CHECK_SECONDS)
+            if "kafka" in self._missing:
+                for loop in self._loops.values():
+                    loop.excuse()
             try:
                 if time.monotonic() - swept_at > SWEEP_SECONDS or "kafka" in self._missing:
                     swept_at = time.monotonic()
@@ -335,9 +367,17 @@ class Running:
                 return False
         return time.monotonic() - self.consumer.turned_at > CHECK_SECONDS
 
-    def dead_tasks(self) -> list[str]:
-        """Parts of the process that ended although nobody stopped them."""
-        return [name for name, task in self._tasks.items() if task.done() and not self._stopping.is_set()]
+    def dead(self) -> list[str]:
+        """Parts of the process that nothing but a restart brings back. Empty while it starts, waits, idles or stops.
+
+        Dead is a task that ended although nobody stopped it, and a loop that takes from Kafka and has not turned for
+        STILL_SECONDS_MAX. A topic on which nothing happens is not dead, and neither is who waits for Kafka or
+        PostgreSQL to come back, for however long: that is said by `missing`, and passes by itself.
+        """
+        if self._stopping.is_set():
+            return []
+        ended = [name for name, task in self._tasks.items() if task.done()]
+        return ended + [f"{name} loop {fault}" for name, loop in self._loops.items() if (fault := loop.fault())]
 
     async def missing(self) -> dict[str, str]:
         """What keeps this process from doing its work: part → reason. Empty when it is ready."""
@@ -447,10 +487,3 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> Any:
         return nullcontext()
-
-
-async def _close_pool(pool: Any) -> None:
-    try:
-        await asyncio.wait_for(pool.close(), 5)
-    except (TimeoutError, asyncpg.InterfaceError, OSError):
-        pool.terminate()

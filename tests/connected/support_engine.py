@@ -19,6 +19,7 @@ from shared.eventsourced.cache import StateCache
 from shared.eventsourced.command_queue import CommandQueue
 from shared.eventsourced.consumer import Consumer
 from shared.eventsourced.decider import To
+from shared.eventsourced.fresh import Appended
 from shared.eventsourced.hearing import Translator
 from shared.eventsourced.migrating import migrate
 from shared.eventsourced.policy import Heard, no_reactions
@@ -130,6 +131,7 @@ class Replica:
     def __init__(self, service: Service, pool: Any, *, cached: int = 1_000) -> None:
         self.service, self.pool = service, pool
         self.commits = 0
+        self.on_commit: Callable[[Appended], None] = lambda appended: None
         self.store = Store(StateCache(cached))
         self.work = UnitOfWork(service, pool, self.store, on_commit=self._committed)
         self.queue = CommandQueue(self.work, pool, self.store, queued_max=1_000, batch_max=500)
@@ -139,8 +141,9 @@ class Replica:
         self.consumer = Consumer(self.work, translator, speakers, self.read_positions, body_bytes_max=1_000_000)
         self.letters = Letters(pool, self.work, translator, lambda record: read(record, speakers, 1_000_000))
 
-    def _committed(self) -> None:
+    def _committed(self, appended: Appended) -> None:
         self.commits += 1
+        self.on_commit(appended)
 
     async def read_positions(self) -> dict[Position, int]:
         rows = await self.pool.fetch("SELECT speaker, lane, sequence FROM positions")

@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from shared.errors import ConflictError
+from shared.eventsourced.cache import StateCache
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.unit_of_work import Batch, PositionsMoved
 from tests.connected.support_engine import (
@@ -81,8 +83,7 @@ async def test_positions_that_were_set_back_let_everything_be_heard_again(two: t
     await first.consumer.handle(orders(1, 2))
     await second.consumer.handle(orders(3))
     await first.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
-    first.store.cache.forget("tally-O-C-1-1")
-    first.store.cache.forget("tally-O-C-1-2")
+    first.store.cache = StateCache(1_000)
     await first.consumer.handle(orders(1, 2))
     assert await counted_in_order(first.pool) == ids(1, 2)
 
@@ -119,6 +120,19 @@ async def test_without_its_effect_no_position_moves(replica: Replica) -> None:
     assert (await replica.read_positions())["order", LANE] == 2
     assert await replica.letters_open() == [("order-O-C-1-2@1", "parked")]
     assert [row["originator_id"] for row in await replica.events()] == ["jar-C-1", "tally-all"]
+
+
+async def test_the_fault_of_a_batch_that_went_to_another_replica_is_shown_no_longer(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await replica.pool.execute("ALTER TABLE positions RENAME TO away")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await replica.consumer.handle(orders(1))
+    replica.consumer.idle()  # between being handed back and coming again
+    assert replica.consumer.fault
+    monkeypatch.setattr("shared.eventsourced.consumer.REDELIVERY_SECONDS", 0.0)
+    replica.consumer.idle()
+    assert replica.consumer.fault is None
 
 
 # ---- poison

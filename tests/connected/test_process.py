@@ -6,8 +6,10 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -32,7 +34,8 @@ from tests.connected.support_engine import (
 )
 from tests.engine.records import TOPIC, Record, headers_of, order_record
 from tests.engine.toy import AddCoins, jar, toy_service
-from tests.support.brokers import Choice
+from tests.support.brokers import Choice, tansu_in
+from tests.support.hanging import way_to
 
 __all__ = ["database", "migrated", "toy_databases"]
 
@@ -45,9 +48,9 @@ SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_loc
 """
 
 
-async def start(database: Database, servers: str) -> asyncio.subprocess.Process:
+async def start(database: Database, servers: str, **changes: Any) -> asyncio.subprocess.Process:
     """A process on this database and broker."""
-    settings = database.settings(servers, consume_records_max=20)
+    settings = database.settings(servers, consume_records_max=20, **changes)
     environment = {f"O2C_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -82,6 +85,32 @@ async def test_sigterm_ends_in_time_with_status_0_and_what_was_begun_is_whole(
     assert counted == [f"O-C-1-{n}" for n in range(1, len(counted) + 1)]
     assert await connection.fetchval("SELECT sum(sequence) FROM positions WHERE speaker = 'order'") == len(counted)
     await connection.close()
+
+
+async def test_sigterm_ends_within_the_grace_period_though_kafka_and_the_database_hang(
+    database: Database, stack_home: Path
+) -> None:
+    """Away is worse when nothing is refused: every connection stays open, and no answer comes."""
+    broker, server = tansu_in(stack_home), urlsplit(database.server)
+    await broker.start()
+    await topics(broker.servers)
+    await send(broker.servers, orders(2_000, "C-1"))
+    connection = await asyncpg.connect(database.dsn)
+    assert server.hostname
+    assert server.port
+    async with way_to(server.hostname, server.port) as (way, port):
+        url = database.server.replace(f":{server.port}", f":{port}")
+        process = await start(replace(database, server=url), broker.servers, shutdown_seconds=8)
+        await eventually(lambda: connection.fetchval("SELECT count(*) >= 40 FROM events"))
+        way.hang()
+        assert broker.identity
+        os.kill(broker.identity.pid, signal.SIGSTOP)
+        process.send_signal(signal.SIGTERM)
+        # Two seconds for a machine that has other things to do than to end a process.
+        assert await asyncio.wait_for(process.wait(), 8 + 2) == 0
+        os.kill(broker.identity.pid, signal.SIGCONT)
+    await connection.close()
+    await broker.stop()
 
 
 async def test_killed_at_random_moments_it_counts_every_message_once_and_in_order(

@@ -1,6 +1,7 @@
 """From the store to Kafka: everything is said in order of its lanes, whatever happens in between, and heard once."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from shared.kafka import CONTROL_TOPIC, dead_letter_topic, ensure_topics, new_pr
 from tests.connected.support_engine import (
     CreateToyDatabase,
     Database,
+    OpenReplica,
     Replica,
     counted_in_order,
     counting_service,
@@ -114,10 +116,49 @@ async def test_everything_is_said_once_and_in_order_of_its_lane(
     relay = new_relay(database, servers)
     async with led(relay):
         await eventually(true(lambda: relay.cursor == 480))  # a coin and its count on the tally
+        replica.on_commit = relay.committed
         await say(replica, 24, start=240)
-        relay.wake()
         await eventually(true(lambda: relay.sent == 264))
     assert await said(servers) == {lane_of(customer): list(range(1, 23)) for customer in CUSTOMERS}
+
+
+async def test_what_this_process_commits_is_said_without_being_read(
+    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = await fresh_broker()
+    relay = new_relay(database, servers)
+    async with led(relay):
+        await eventually(true(lambda: relay.leads))
+        await eventually(true(lambda: relay._head == 0))
+        read_from_store = relay._read
+
+        async def nothing(connection: Any) -> Any:
+            return relay.cursor, []
+
+        monkeypatch.setattr(relay, "_read", nothing)
+        replica.on_commit = relay.committed
+        await say(replica, 24)
+        await eventually(true(lambda: relay.sent == 24))
+        monkeypatch.setattr(relay, "_read", read_from_store)
+        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 1))
+        await eventually(true(lambda: relay.sent_again == 24))
+    copies = Counter((record.key, record.value, record.headers) for record in await everything_on(servers, TOPIC))
+    assert list(copies.values()) == [2] * 24, "one that was handed over, and one that was read"
+
+
+async def test_what_another_replica_commits_in_between_is_said_in_its_place(
+    open_replica: OpenReplica, database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    here, elsewhere = await open_replica(), await open_replica()
+    relay = new_relay(database, servers, poll_ms=1_000)
+    async with led(relay):
+        await eventually(true(lambda: relay.leads))
+        here.on_commit = relay.committed
+        for start in range(0, 240, 24):
+            await asyncio.gather(say(here, 12, start=start), say(elsewhere, 12, start=start + 12))
+        await eventually(true(lambda: relay.sent == 240))
+    assert await said(servers) == {lane_of(customer): list(range(1, 21)) for customer in CUSTOMERS}
 
 
 async def test_a_crash_between_sending_and_bookkeeping_says_again_with_the_same_positions(

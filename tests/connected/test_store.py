@@ -99,10 +99,12 @@ async def test_without_the_lock_the_late_commit_would_be_skipped(database: Datab
     """The same scene shows the damage when the lock is taken away, so the test above can fail."""
     connection = await asyncpg.connect(database.dsn)
     await connection.execute("CREATE OR REPLACE FUNCTION lock_store() RETURNS void LANGUAGE sql AS 'SELECT'")
-    await connection.execute("DROP FUNCTION take_sequences(smallint[], bigint[])")
+    await connection.execute("DROP FUNCTION take_places(smallint[], bigint[], bigint)")
     await connection.execute(
-        "CREATE FUNCTION take_sequences(in_lanes smallint[], counts bigint[]) RETURNS TABLE (l smallint, b bigint) "
-        "LANGUAGE sql AS $$ SELECT l, 0::bigint FROM unnest(in_lanes) l $$"
+        "CREATE FUNCTION take_places(in_lanes smallint[], counts bigint[], facts bigint) "
+        "RETURNS TABLE (l smallint, b bigint) LANGUAGE sql AS $$ "
+        "SELECT NULL, min(nextval('events_notification_id_seq')) - 1 FROM generate_series(1, facts) "
+        "UNION ALL SELECT l, 0::bigint FROM unnest(in_lanes) l $$"
     )
     await connection.close()
     assert await two_writers_of_whom_the_first_commits_last(database.dsn) == ["jar-early"]

@@ -148,7 +148,7 @@ async def test_a_batch_of_five_hundred_takes_as_many_statements_as_one_of_one(
     customers = list({lane_of(f"C-{n}"): f"C-{n}" for n in range(500)}.values())
     sent: list[str] = []
     pool = await asyncpg.create_pool(database.dsn, min_size=1, max_size=1, init=lambda c: _log(c, sent))
-    replica.consumer._work = UnitOfWork(replica.service, pool, replica.store, on_commit=lambda: None)
+    replica.consumer._work = UnitOfWork(replica.service, pool, replica.store, on_commit=lambda appended: None)
     counted = []
     for records in (
         [order_record(1, customers[0])],  # the first one also prepares statements

@@ -19,7 +19,7 @@ from cloudevents.core.v1.event import CloudEvent
 from shared.contracts.catalogue import contracts
 from shared.contracts.messages import Contract
 from shared.eventsourced.facts import Fact, Meta, Recorded, fact
-from shared.eventsourced.mapper import encode_fact
+from shared.eventsourced.fresh import Placed
 from shared.eventsourced.publishing import Says, lane_of
 from shared.eventsourced.reading import Decoders, Received, read
 from shared.eventsourced.relay import Outgoing, Relay
@@ -49,8 +49,7 @@ def said(name: str) -> Outgoing:
     key = getattr(message, contract.key)
     at_us = (AT - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     recorded = Recorded(f"stream-{key}", 7, Happened(name), Meta(at=at_us, trace=TRACE))
-    topic, state = encode_fact(recorded.fact, recorded.meta)
-    return relay._message((recorded.originator_id, 7, topic, state, lane_of(key), 12, 345))
+    return relay._message(Placed(recorded, lane_of(key), 12))
 
 
 def event_of(name: str) -> tuple[Contract, Any]:

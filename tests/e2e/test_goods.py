@@ -194,7 +194,7 @@ async def test_an_order_invoiced_on_confirmation_is_invoiced_before_it_ships(sys
     (invoice,) = await deal.invoiced()
     assert (invoice["total_minor"], invoice["final"], invoice["shipment_id"]) == (TOTAL, True, "")
     await system.say(deal.payment(TOTAL, reference=invoice["number"]))
-    await deal.order_shows(invoiced_fully=True, paid_minor=TOTAL, shipped_fully=False)
+    await deal.order_shows(invoiced_fully=True, settled_minor=TOTAL, shipped_fully=False)
     await system.say(deal.shipment())
     await deal.order_shows(status="completed", shipped_fully=True)
     assert len(await deal.invoices()) == 1

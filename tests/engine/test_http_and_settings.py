@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import ConflictError, ContractError, DomainError, NotFoundError, Problem, UnavailableError
+from shared.eventsourced.letters import BODY_KEPT_MAX
 from shared.frame.http import BodyLimit
 from shared.http import ExpectedVersion, Trace, decode_cursor, etag, install_problems, page_of
 from shared.http.pages import encode_cursor
@@ -174,3 +175,9 @@ def test_a_setting_out_of_its_range_is_refused_at_start(value: dict[str, Any]) -
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("O2C_CONSUME_RECORDS_MAX", "77")
     assert Settings().consume_records_max == 77
+
+
+def test_a_body_that_is_taken_is_kept_whole_when_it_is_parked() -> None:
+    assert Settings(body_bytes_max=BODY_KEPT_MAX).body_bytes_max == BODY_KEPT_MAX
+    with pytest.raises(ValidationError):
+        Settings(body_bytes_max=BODY_KEPT_MAX + 1)

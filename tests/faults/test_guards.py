@@ -196,7 +196,7 @@ async def test_without_the_append_lock_the_relay_never_says_what_commits_late(
 
     async def scene() -> None:
         appended, release = asyncio.Event(), asyncio.Event()
-        work = unit_of_work.UnitOfWork(slow.service, slow.pool, slow.store, on_commit=lambda: None)
+        work = unit_of_work.UnitOfWork(slow.service, slow.pool, slow.store, on_commit=lambda appended: None)
 
         async def linger(connection: Any) -> None:
             appended.set()
@@ -241,10 +241,10 @@ async def test_moving_the_relays_cursor_before_sending_loses_what_a_crash_interr
     if broken:
         forward = Relay._forward
 
-        async def book_first(self: Relay, connection: Any, producer: Any, head: int) -> bool:
-            if head > self.cursor:
-                await connection.execute("UPDATE relay SET cursor = $1", min(head, self.cursor + self._records_max))
-            return await forward(self, connection, producer, head)
+        async def book_first(self: Relay, connection: Any, producer: Any) -> bool:
+            head = await connection.fetchval("SELECT max(notification_id) FROM events")
+            await connection.execute("UPDATE relay SET cursor = $1", min(head, self.cursor + self._records_max))
+            return await forward(self, connection, producer)
 
         monkeypatch.setattr(Relay, "_forward", book_first)
 

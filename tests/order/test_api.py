@@ -159,8 +159,10 @@ async def test_a_payment_heard_before_its_invoice_is_shown_as_such(
     client: httpx.AsyncClient, commands: MemoryCommands
 ) -> None:
     commands.streams["order-O-1"] = [PLACED, CONFIRMED, PAID]
-    (invoice,) = (await client.get("/orders/O-1")).json()["invoices"]
+    shown = (await client.get("/orders/O-1")).json()
+    (invoice,) = shown["invoices"]
     assert (invoice["issued"], invoice["paid"]) == (False, True)
+    assert (shown["settled_minor"], shown["paid_minor"]) == (2_900, 2_900)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +237,7 @@ ROW = {
     "invoices_open": 0,
     "invoiced_fully": False,
     "invoiced_minor": 0,
+    "settled_minor": 0,
     "paid_minor": 0,
     "credited_minor": 0,
 }

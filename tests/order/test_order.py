@@ -243,7 +243,7 @@ def test_the_last_thing_that_was_missing_completes_the_order(heard: tuple[Any, .
     sentence.then(heard[-1], COMPLETED)
     assert len(sentence.history) == 4
     state = sentence.state()
-    assert (state.status, state.open_invoices, state.paid_minor) == ("completed", 0, 2_900)
+    assert (state.status, state.open_invoices, state.settled_minor) == ("completed", 0, 2_900)
 
 
 def test_partial_shipments_are_invoiced_and_paid_one_by_one() -> None:
@@ -340,7 +340,7 @@ def test_an_end_is_an_end_and_money_adds_up(commands: list[OrderCommand]) -> Non
     assert sum(isinstance(fact, OrderCompleted) for fact in history) <= 1
     issued = [i for i in state.invoices.values() if i.issued]
     assert state.invoiced_minor == sum(i.total_minor for i in issued)
-    assert state.paid_minor == sum(i.total_minor for i in state.invoices.values() if i.paid)
+    assert state.settled_minor == sum(i.total_minor for i in state.invoices.values() if i.paid)
     assert state.open_invoices == sum(not i.paid for i in issued)
     if state.status == "completed":
         assert state.shipped_fully

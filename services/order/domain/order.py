@@ -62,7 +62,7 @@ class Order(State, frozen=True, gc=False):
     """`reason`: why it is held, cancelling, cancelled or rejected. `shipped`: line number → quantity that left.
 
     `open_invoices`: how many were issued and not paid. `shipped_fully`, `invoiced_fully`: the final one was heard.
-    `credit_notes`: id → number.
+    `credit_notes`: id → number. `settled_minor`: of the invoices on which nothing is due any more, however that came.
     """
 
     status: Status = "new"
@@ -78,7 +78,7 @@ class Order(State, frozen=True, gc=False):
     invoiced_fully: bool = False
     credit_notes: Map[str, str] = Map()
     invoiced_minor: int = 0
-    paid_minor: int = 0
+    settled_minor: int = 0
     credited_minor: int = 0
 
 
@@ -124,7 +124,7 @@ def _after_payment(state: Order, payment: InvoicePaymentNoted) -> Order:
         state,
         invoices=state.invoices.set(payment.invoice_id, invoice),
         open_invoices=state.open_invoices - issued,
-        paid_minor=state.paid_minor + payment.total_minor,
+        settled_minor=state.settled_minor + payment.total_minor,
     )
 
 

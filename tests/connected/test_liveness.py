@@ -1,0 +1,142 @@
+"""What /health/live says: only what a restart would mend is dead; who idles or waits for others is alive."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.frame import running as frame
+from shared.frame import turning
+from shared.frame.running import Running
+from tests.connected.support_engine import (
+    Database,
+    counting_service,
+    counts,
+    database,
+    eventually,
+    migrated,
+    running,
+    send,
+    toy_databases,
+)
+from tests.engine.records import order_record
+from tests.support.brokers import tansu_in
+
+__all__ = ["database", "migrated", "toy_databases"]
+
+pytestmark = pytest.mark.connected
+STILL_SECONDS = 3.0
+
+
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turning, "STILL_SECONDS_MAX", STILL_SECONDS)
+    monkeypatch.setattr(frame, "SWEEP_SECONDS", 0.1)  # so a broker that went is noticed in a second
+
+
+async def live(process: Running) -> tuple[int, list[str]]:
+    """Status and reasons, as a probe gets them."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}") as client:
+        answer = await client.get("/health/live")
+        return answer.status_code, answer.json()["dead"]
+
+
+@asynccontextmanager
+async def database_hung(process: Running) -> AsyncIterator[None]:
+    """Nobody gets a connection any more, and nothing says so."""
+    held = [await process.pool.acquire() for _ in range(process.pool.get_max_size())]
+    try:
+        yield
+    finally:
+        for connection in held:
+            await process.pool.release(connection)
+
+
+async def _counted(process: Running, count: int) -> bool:
+    return len(await counts(process.pool)) == count
+
+
+async def test_a_consuming_loop_that_ended_is_dead(database: Database, fresh_broker: Any) -> None:
+    async with running(counting_service(), database.settings(await fresh_broker())) as process:
+        assert await live(process) == (200, [])
+        for task in process._subscriber.tasks:
+            task.cancel()
+        await asyncio.wait(process._subscriber.tasks)
+        assert await live(process) == (503, ["consumer loop ended"])
+
+
+async def test_a_loop_that_hangs_in_its_batch_is_dead_and_an_idle_one_is_not(
+    database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    async with running(counting_service(), database.settings(servers)) as process:
+        await asyncio.sleep(STILL_SECONDS + 1)
+        assert await live(process) == (200, [])
+        async with database_hung(process):
+            await send(servers, [order_record(1)])
+            status, (dead,) = await eventually(lambda: _dead(process))
+            assert (status, dead[:31]) == (503, "consumer loop has not turned fo")
+        await eventually(lambda: _counted(process, 1))
+        assert await live(process) == (200, [])
+
+
+async def _dead(process: Running) -> tuple[int, list[str]] | None:
+    said = await live(process)
+    return said if said[1] else None
+
+
+async def test_who_waits_for_kafka_is_alive_idle_or_with_a_batch_to_acknowledge(
+    database: Database, stack_home: Path
+) -> None:
+    broker = tansu_in(stack_home)
+    await broker.start()
+    try:
+        async with running(counting_service(), database.settings(broker.servers)) as process:
+            async with database_hung(process):
+                await send(broker.servers, [order_record(1)])
+                await eventually(lambda: _waits(process))
+                await broker.kill()
+            await eventually(lambda: _counted(process, 1))  # now it can only be acknowledged
+            await eventually(process.missing)
+            for _ in range(4):
+                await asyncio.sleep(STILL_SECONDS / 2)
+                assert await live(process) == (200, [])
+            await broker.start()
+            await eventually(lambda: _is_ready(process))
+    finally:
+        await broker.stop()
+
+
+async def _waits(process: Running) -> bool:
+    return process.consumer.tried_at > process.consumer.turned_at
+
+
+async def _is_ready(process: Running) -> bool:
+    return not await process.missing()
+
+
+async def test_who_waits_for_the_database_is_alive(
+    database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = await fresh_broker()
+    async with running(counting_service(), database.settings(servers)) as process:
+        # As if the server refused everybody: what is raised is what asyncpg raises then.
+        await process.pool.execute("ALTER TABLE positions RENAME TO away")
+        monkeypatch.setattr("shared.eventsourced.consumer.passes", lambda error: True)
+        monkeypatch.setattr("shared.eventsourced.faults.passes", lambda error: True)
+        await send(servers, [order_record(1)])
+        await eventually(lambda: _says(process, "consumer"))
+        for _ in range(4):
+            await asyncio.sleep(STILL_SECONDS / 2)
+            assert await live(process) == (200, [])
+        await process.pool.execute("ALTER TABLE away RENAME TO positions")
+        await eventually(lambda: _counted(process, 1))
+        await eventually(lambda: _is_ready(process))
+
+
+async def _says(process: Running, part: str) -> bool:
+    return part in await process.missing()
