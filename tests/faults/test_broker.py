@@ -53,7 +53,7 @@ async def test_a_broker_away_for_a_minute_under_load_is_waited_for_and_what_came
 
 async def _nobody_ready(system: System) -> bool:
     statuses = await system.services.statuses()
-    return all({"kafka", "relay"} & status.get("missing", {}).keys() for status in statuses.values())
+    return all({"kafka", "relay", "consumer"} & status.get("missing", {}).keys() for status in statuses.values())
 
 
 async def _register_customers(system: System) -> None:

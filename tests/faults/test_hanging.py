@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,22 @@ from tests.faults.saboteur import FREEZING
 
 pytestmark = pytest.mark.faults
 
+LOCKS = {
+    "receivables": "LOCK TABLE events IN SHARE MODE",
+    "billing": "SELECT lock_store()",
+    "credit": "SELECT * FROM positions FOR UPDATE",
+}
 FROZEN_SECONDS_MAX = 2 * COMMAND_SECONDS_MAX + 15
 """A statement's time-out, as long again for giving it up, and some air."""
 
 
 @asynccontextmanager
-async def _foreign_session(system: System, service: str, *statements: str) -> AsyncIterator[None]:
+async def _foreign_session(system: System, service: str, statement: str) -> AsyncIterator[None]:
     """Somebody's open transaction on a service's store that has done this and then forgot to commit."""
     connection = await asyncpg.connect(system.database_of(service), timeout=10)
     try:
         await connection.execute("BEGIN")
-        for statement in statements:
-            await connection.execute(statement)
+        await connection.execute(statement)
         yield
     finally:
         connection.terminate()
@@ -38,13 +42,12 @@ async def _foreign_session(system: System, service: str, *statements: str) -> As
 async def test_locks_that_somebody_else_holds_are_said_and_waited_for(system: System) -> None:
     async with case(system, "locked-out") as run:
         await run.reached(run.random.uniform(0.1, 0.4))
-        async with (
-            _foreign_session(system, "billing", "SELECT lock_store()"),
-            _foreign_session(system, "credit", "SELECT * FROM positions FOR UPDATE"),
-            _foreign_session(system, "receivables", "LOCK TABLE events IN SHARE MODE"),
-        ):
-            run.note("store lock of billing, rows of credit and table of receivables held by others")
-            for service in ("billing", "credit", "receivables"):
+        async with AsyncExitStack() as sessions:
+            for service, statement in LOCKS.items():  # against the stream, so that each has something to do
+                await sessions.enter_async_context(_foreign_session(system, service, statement))
+                await until(lambda name=service: _waits_for_a_lock(system, name), f"{service} waits for a lock")
+            run.note("table of receivables, store lock of billing and rows of credit held by others")
+            for service in LOCKS:
                 await until(lambda name=service: _says(system, name, "LockNotAvailable"), f"{service} says so")
         run.note("let go, after all three had said that they wait")
         await run.end()
@@ -89,6 +92,15 @@ async def test_a_connection_frozen_in_a_transaction_is_given_up_and_work_continu
 
 async def _says(system: System, service: str, what: str) -> bool:
     return what in (await system.status(service)).get("missing", {}).get("consumer", "")
+
+
+async def _waits_for_a_lock(system: System, service: str) -> bool:
+    rows = await system.sql(
+        service,
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'o2c' "
+        "AND wait_event_type = 'Lock'",
+    )
+    return bool(rows)
 
 
 async def _given_up(system: System, service: str) -> bool:
