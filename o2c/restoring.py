@@ -1,5 +1,6 @@
 """After a service's database was restored: what the world has heard of it is found, and its store mended."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,6 +8,12 @@ from typing import Any
 import asyncpg
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 
 from o2c.stack import SERVICES
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
@@ -16,6 +23,8 @@ from shared.values import Value
 
 CONNECT_SECONDS_MAX = 5.0
 MEND_SECONDS_MAX = 3_600.0
+GROUP_SECONDS_MAX = 30
+"""Longer than the session of a consumer that was killed."""
 
 Place = tuple[int, int]
 """(lane, sequence)"""
@@ -46,13 +55,14 @@ async def restored(database_of: Callable[[str], str], kafka_servers: str, servic
         async with AIOKafkaConsumer(
             bootstrap_servers=kafka_servers, group_id=service, enable_auto_commit=False
         ) as consumer:
-            said = await _said(consumer, service)
+            cluster = await consumer._client.fetch_all_metadata()  # it has no other way to ask for all partitions
+            said = await _said(consumer, cluster, service)
             for lane, sequence in said:
                 heard[lane] = max(sequence, heard.get(lane, 0))
             known = {(lane, n): what for (lane, n), what in said.items() if n > heads[lane]}
+            inbound = await _hear_again(consumer, cluster, service)
             async with connection.transaction():
                 filled = await mend(connection, heard, known, at_us)
-            inbound = await _hear_again(consumer)
     finally:
         await connection.close()
     return _report(service, sum(filled.values()), known, inbound)
@@ -92,11 +102,11 @@ async def _heard_by_others(database_of: Callable[[str], str], service: str) -> d
     return heard
 
 
-async def _said(consumer: AIOKafkaConsumer, service: str) -> dict[Place, Said]:
+async def _said(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> dict[Place, Said]:
     """What stands on the service's own topic: the first message at each place, which is the one that was heard."""
     if service not in SPEAKERS:
         return {}
-    partitions = await _partitions(consumer, SPEAKERS[service].topic)
+    partitions = _partitions(cluster, SPEAKERS[service].topic)
     consumer.assign(partitions)
     await consumer.seek_to_beginning(*partitions)
     ends = await consumer.end_offsets(partitions)
@@ -120,16 +130,21 @@ def _number(body: bytes) -> str:
     return msgspec.json.decode(body, type=_Document).number
 
 
-async def _hear_again(consumer: AIOKafkaConsumer) -> tuple[str, ...]:
+async def _hear_again(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> tuple[str, ...]:
     """Set the service's group back to the beginning of the inbound topics: what came in after the backup was heard by
     nobody else, and what came before is known by its ids."""
-    topics = [topic for topic in INBOUND_TOPICS if await _partitions(consumer, topic)]
-    partitions = [p for topic in topics for p in await _partitions(consumer, topic)]
+    partitions = [partition for topic in INBOUND_TOPICS for partition in _partitions(cluster, topic)]
     consumer.assign(partitions)
-    await consumer.commit(await consumer.beginning_offsets(partitions))
-    return tuple(topics)
+    begins = await consumer.beginning_offsets(partitions)
+    for _ in range(GROUP_SECONDS_MAX):
+        try:
+            await consumer.commit(begins)
+        except (CommitFailedError, UnknownMemberIdError, RebalanceInProgressError, IllegalGenerationError):
+            await asyncio.sleep(1)  # a process that was killed is a member until its session ends
+        else:
+            return tuple(sorted({partition.topic for partition in partitions}))
+    raise ConflictError(f"the consumer group {service} still has members: stop all processes of the service")
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    await consumer.topics()
-    return [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())]
+def _partitions(cluster: Any, topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, n) for n in sorted(cluster.partitions_for_topic(topic) or ())]

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -342,7 +343,7 @@ async def case(system: System, name: str, *, orders: int = ORDERS, kept: bool = 
 
 async def _explain(failed: Case) -> None:
     """For whoever must find out why: what was done, what the services say, and where each of them waits."""
-    print(f"\n{failed.name} failed after: {'; '.join(failed.faults)}")
+    print(f"\n{failed.name} failed after: {'; '.join(failed.faults)}\n{traceback.format_exc(limit=-4)}")
     for name, status in (await failed.system.services.statuses()).items():
         print(f"{name}: {status}")
     failed.system.show_tasks()
