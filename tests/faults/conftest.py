@@ -10,7 +10,7 @@ from tests.faults.harness import System
 from tests.support.brokers import Choice, why_no_kafka
 from tests.support.homes import temporary_home
 
-CASES_MAX = 3
+CASES_MAX = 5
 """A system is used for so many cases: proving reads all that is in the stores, so it takes longer with every case."""
 
 

@@ -24,46 +24,36 @@ READS_THE_WALL_CLOCK = {
 
 
 @pytest.mark.faults
-async def test_clocks_that_are_apart_and_jump_by_an_hour_neither_lose_nor_double(system: System) -> None:
+async def test_clocks_that_are_apart_jump_and_pass_daylight_saving_time_neither_lose_nor_double(
+    system: System,
+) -> None:
+    zone = ZoneInfo(Settings().billing_time_zone)
+    changes = _changes(zone, datetime.now(UTC).year + 1)
+    assert len(changes) == 2
     async with case(system, "clocks") as run, system.replica("order"):
         try:
             system.set_clock("order-2", APART)  # two replicas of one service, five minutes apart
             for n, name in enumerate(run.random.sample(SERVICES, len(SERVICES))):
                 system.set_clock(name, APART if n % 2 else -APART)
             run.note("hosts five and ten minutes apart")
-            jumps = [HOUR, 0.0, -HOUR, 0.0, HOUR, -HOUR]
-            async for n in run.moments(len(jumps)):
-                for name in SERVICES if n < 4 else run.random.sample(SERVICES, 3):
-                    system.set_clock(name, jumps[n])
-                run.note(f"clocks {jumps[n]:+.0f} s")
+            steps: list[float | datetime] = [HOUR, 0.0, -HOUR, changes[0], 0.0, changes[1], HOUR, -HOUR, 0.0]
+            async for n in run.moments(len(steps)):
+                await _jump(system, steps[n])
+                run.note(f"clocks at {steps[n]}")
             await run.end()
         finally:
-            _mend(system)
+            for name in (*SERVICES, "order-2"):
+                system.set_clock(name, 0)
 
 
-@pytest.mark.faults
-async def test_changes_of_daylight_saving_time_under_load_neither_lose_nor_double(system: System) -> None:
-    zone = ZoneInfo(Settings().billing_time_zone)
-    changes = _changes(zone, datetime.now(UTC).year + 1)
-    assert len(changes) == 2
-    async with case(system, "daylight-saving") as run:
-        try:
-            async for n in run.moments(2):
-                ahead = (changes[n] - datetime.now(UTC)).total_seconds()
-                for name in SERVICES:
-                    system.set_clock(name, ahead - 2)
-                run.note(f"{changes[n]:%Y-%m-%d %H:%M} UTC comes in two seconds")
-                await asyncio.sleep(2)  # until it has passed
-            _mend(system)
-            run.note("back in the present")
-            await run.end()
-        finally:
-            _mend(system)
-
-
-def _mend(system: System) -> None:
-    for name in (*SERVICES, "order-2"):
-        system.set_clock(name, 0)
+async def _jump(system: System, to: float | datetime) -> None:
+    """So many seconds ahead of the true time, or over this instant, which comes two seconds later."""
+    change = isinstance(to, datetime)
+    ahead = (to - datetime.now(UTC)).total_seconds() - 2 if isinstance(to, datetime) else to
+    for name in SERVICES:
+        system.set_clock(name, ahead)
+    if change:
+        await asyncio.sleep(2)
 
 
 def _changes(zone: ZoneInfo, year: int) -> list[datetime]:

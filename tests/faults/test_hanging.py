@@ -1,12 +1,10 @@
 """Transactions that hang, under load: those of others, and our own in the middle, on either side of the connection."""
 
-import asyncio
 import os
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,7 +12,6 @@ import pytest
 
 from shared.eventsourced.store import COMMAND_SECONDS_MAX
 from tests.faults.harness import System, case, until
-from tests.faults.saboteur import FREEZING
 
 pytestmark = pytest.mark.faults
 
@@ -53,24 +50,6 @@ async def test_locks_that_somebody_else_holds_are_said_and_waited_for(system: Sy
         await run.end()
 
 
-async def test_a_service_frozen_in_a_transaction_is_cut_off_and_its_replica_goes_on(system: System) -> None:
-    async with case(system, "frozen-in-transaction") as run, system.replica("credit"):
-        await run.reached(run.random.uniform(0.1, 0.3))
-        pid = system.pid("credit")
-        door = system.arm("credit", FREEZING)
-        await until(lambda: _sprung(door), "credit frozen with everything written and nothing committed")
-        try:
-            heard = await _heard(system, "credit")
-            run.note("credit frozen in its transaction")
-            begun = time.monotonic()
-            await until(lambda: _more_than(system, "credit", heard), "the replica goes on", 60)
-            run.note(f"the replica went on after {time.monotonic() - begun:.0f} s")
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        await system.back("credit")
-        await run.end()
-
-
 async def test_a_connection_frozen_in_a_transaction_is_given_up_and_work_continues_when_it_is_gone(
     system: System,
 ) -> None:
@@ -106,18 +85,6 @@ async def _waits_for_a_lock(system: System, service: str) -> bool:
 async def _given_up(system: System, service: str) -> bool:
     """Whether the consumer has its thread back and says what is wrong."""
     return bool((await system.status(service)).get("missing", {}).get("consumer"))
-
-
-async def _sprung(door: Path) -> bool:
-    return not await asyncio.to_thread(door.exists)
-
-
-async def _heard(system: System, service: str) -> int:
-    return int((await system.sql(service, "SELECT sum(sequence)::bigint FROM positions"))[0][0])
-
-
-async def _more_than(system: System, service: str, heard: int) -> bool:
-    return await _heard(system, service) > heard
 
 
 async def _waiting_for_the_store(system: System, service: str) -> Any:
