@@ -38,9 +38,11 @@ async def test_a_service_restored_from_an_older_backup_writes_nothing_until_its_
         run.note(f"{service} restored from it")
         async with open_stores(system.database_of) as stores:
             assert (await every_position_is_reached(stores)).offending, "others have heard more than the store holds"
+        restored = await _events(system, service)
         async with _started(system, service):
             await until(lambda: _refuses(system, service, "is a copy or was restored"), "it says so")
-            run.note("started as it is, it says so and writes nothing")
+        assert await _events(system, service) == restored
+        run.note("started as it is, it says so and writes nothing")
         await _as_if_it_had_always_lived_here(system, service)
         async with _started(system, service):
             await until(lambda: _refuses(system, service, "others have heard more"), "its listeners say so")
@@ -98,6 +100,10 @@ async def _started(system: System, service: str) -> AsyncIterator[None]:
         await system.stack.stop(service)
         outcome = (await asyncio.gather(starting, return_exceptions=True))[0]
         assert outcome is None or isinstance(outcome, StackError), outcome
+
+
+async def _events(system: System, service: str) -> int:
+    return int((await system.sql(service, "SELECT count(*) FROM events"))[0][0])
 
 
 async def _refuses(system: System, service: str, why: str) -> bool:
