@@ -2,6 +2,8 @@
 
 One relay per service leads (a session lock in its database); two at once for a moment do no harm, since both say the
 same messages with the same ids and sequences. The cursor moves only after Kafka has acknowledged.
+The lock has a lease: the server ends the session of a leader that asks nothing of it for LEASE_SECONDS (a process that
+is frozen, a host that is gone), and with its session a leader that comes back has lost the cursor, too.
 """
 
 import asyncio
@@ -28,10 +30,9 @@ from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_pr
 
 log = structlog.get_logger()
 
-SEND_SECONDS_MAX = 30
-SILENT_SECONDS_MAX = 60
-"""A leading relay that has asked nothing of its database for so long is gone or frozen, and loses its lock to another:
-more than sending may take between two statements."""
+LEASE_SECONDS = 25
+SEND_SECONDS_MAX = 20
+"""Shorter than the lease, since the relay asks nothing of the database while it sends."""
 LETTERS_MAX = 200
 LETTER_BYTES_MAX = 200_000
 """How much of a dead letter's key and body is told to the world: two must fit a batch, and the table has it whole."""
@@ -118,7 +119,10 @@ class Relay:
             producer = new_producer(self._servers)
             connection = None
             try:
-                connection = await _connect(self._dsn)
+                lease = {**LIMITS, "idle_session_timeout": f"{LEASE_SECONDS}s"}
+                connection = await asyncpg.connect(
+                    self._dsn, timeout=5, command_timeout=COMMAND_SECONDS_MAX, server_settings=lease
+                )
                 self.fault = None  # a replica that only stands by is well
                 while not await connection.fetchval("SELECT pg_try_advisory_lock(7201927)"):  # noqa: ASYNC110
                     await asyncio.sleep(0.5)
@@ -307,15 +311,6 @@ class Relay:
         last: int = rows[-1]["id"]
         await connection.execute("UPDATE relay SET letters = $1", last)
         return last
-
-
-async def _connect(dsn: str) -> Any:
-    return await asyncpg.connect(
-        dsn,
-        timeout=5,
-        command_timeout=COMMAND_SECONDS_MAX,
-        server_settings={**LIMITS, "idle_session_timeout": f"{SILENT_SECONDS_MAX}s"},
-    )
 
 
 def _placed(row: Any) -> Placed:
