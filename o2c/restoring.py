@@ -8,15 +8,13 @@ from typing import Any
 import asyncpg
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalGenerationError,
-    RebalanceInProgressError,
-    UnknownMemberIdError,
-)
+from aiokafka.errors import CommitFailedError
 
+from o2c.documents.flow import load_services
+from o2c.environment import settings
 from o2c.stack import SERVICES
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
+from shared.contracts.messages import contract_of
 from shared.errors import ConflictError
 from shared.eventsourced.restoring import Said, mend
 from shared.values import Value
@@ -133,16 +131,20 @@ def _number(body: bytes) -> str:
 async def _hear_again(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> tuple[str, ...]:
     """Set the service's group back to the beginning of the inbound topics: what came in after the backup was heard by
     nobody else, and what came before is known by its ids."""
-    partitions = [partition for topic in INBOUND_TOPICS for partition in _partitions(cluster, topic)]
+    heard = {contract_of(message).topic for message in load_services(settings())[service].hears}
+    topics = sorted(heard & set(INBOUND_TOPICS))
+    partitions = [partition for topic in topics for partition in _partitions(cluster, topic)]
+    if not partitions:
+        return ()
     consumer.assign(partitions)
     begins = await consumer.beginning_offsets(partitions)
     for _ in range(GROUP_SECONDS_MAX):
         try:
             await consumer.commit(begins)
-        except (CommitFailedError, UnknownMemberIdError, RebalanceInProgressError, IllegalGenerationError):
+        except CommitFailedError:
             await asyncio.sleep(1)  # a process that was killed is a member until its session ends
         else:
-            return tuple(sorted({partition.topic for partition in partitions}))
+            return tuple(topics)
     raise ConflictError(f"the consumer group {service} still has members: stop all processes of the service")
 
 

@@ -30,4 +30,5 @@ def restored(
         return
     for kind, count in done.lost.items():
         out.print(f"{count} × {kind or 'unknown (no longer on Kafka)'} was said and is forgotten")
-    out.print(f"{service} may write again; start it. It hears again: {', '.join(done.inbound)}, and what others said.")
+    again = ", ".join((*done.inbound, "what other services said"))
+    out.print(f"{service} may write again: start it. Since the backup it hears again {again}.")
