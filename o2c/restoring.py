@@ -16,11 +16,14 @@ from o2c.stack import SERVICES
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
 from shared.contracts.messages import contract_of
 from shared.errors import ConflictError
+from shared.eventsourced.reading import read
 from shared.eventsourced.restoring import Said, mend
 from shared.values import Value
 
 CONNECT_SECONDS_MAX = 5.0
 MEND_SECONDS_MAX = 3_600.0
+BODY_BYTES_MAX = 1 << 30
+"""Whatever the broker took."""
 GROUP_SECONDS_MAX = 30
 """Longer than the session of a consumer that was killed."""
 
@@ -55,9 +58,12 @@ async def restored(database_of: Callable[[str], str], kafka_servers: str, servic
         ) as consumer:
             cluster = await consumer._client.fetch_all_metadata()  # it has no other way to ask for all partitions
             said = await _said(consumer, cluster, service)
-            for lane, sequence in said:
-                heard[lane] = max(sequence, heard.get(lane, 0))
-            known = {(lane, n): what for (lane, n), what in said.items() if n > heads[lane]}
+            for lane, head in heads.items():
+                # Those who lag behind will hear what stands there next; beyond a hole stands nothing of the speaker's.
+                heard[lane] = max(heard.get(lane, 0), head)
+                while (lane, heard[lane] + 1) in said:
+                    heard[lane] += 1
+            known = {(lane, n): what for (lane, n), what in said.items() if heads[lane] < n <= heard[lane]}
             inbound = await _hear_again(consumer, cluster, service)
             async with connection.transaction():
                 filled = await mend(connection, heard, known, at_us)
@@ -112,11 +118,10 @@ async def _said(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> dict[
     while [p for p in partitions if await consumer.position(p) < ends[p]]:
         for records in (await consumer.getmany(timeout_ms=500, max_records=5_000)).values():
             for record in records:
-                headers = dict(record.headers)
-                place = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
-                if place not in found:
-                    id_, kind = headers["ce_id"].decode(), headers["ce_type"].decode()
-                    found[place] = Said(id_, kind, _number(record.value))
+                received = read(record, {record.topic: service}, BODY_BYTES_MAX)
+                place = received.lane, received.sequence
+                if received.poison is None and place not in found:
+                    found[place] = Said(received.id, received.type, _number(received.body))
     return found
 
 
@@ -125,7 +130,10 @@ class _Document(msgspec.Struct):
 
 
 def _number(body: bytes) -> str:
-    return msgspec.json.decode(body, type=_Document).number
+    try:
+        return msgspec.json.decode(body, type=_Document).number
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
 
 
 async def _hear_again(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> tuple[str, ...]:

@@ -7,10 +7,13 @@ copied or restored, or that others have heard more of than it holds, until `mend
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import count
 from typing import Any
 
 from shared.eventsourced.facts import Fact, Meta, Recorded, fact
 from shared.eventsourced.mapper import encode_fact
+from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.store import append
 from shared.values import Value
 
@@ -32,6 +35,12 @@ class Lost(Fact, frozen=True, gc=False):
     id: str = ""
     type: str = ""
     number: str = ""
+
+
+@cache  # 48 lanes
+def key_in(lane: int) -> bytes:
+    """A key of this lane, for messages that are about no customer: listeners take none in a lane that is not its key's."""
+    return next(key for n in count() if lane_of(key := f"lost-{n}") == lane).encode()
 
 
 class Said(Value, frozen=True, gc=False):

@@ -32,9 +32,10 @@ from shared.eventsourced.relay import Relay
 from shared.eventsourced.resending import Resending
 from shared.eventsourced.restoring import origin_problem, overtaken
 from shared.eventsourced.retrying import Letters
-from shared.eventsourced.service import Service
+from shared.eventsourced.service import Service, nothing_due
 from shared.eventsourced.store import Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
+from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http
 from shared.frame.turning import ConsumingLoop
 from shared.kafka import (
@@ -98,6 +99,8 @@ class Running:
         await self._open_store()
         self._spawn("commands", self.commands.run())
         self._spawn("relay", self.relay.run())
+        if self.service.due is not nothing_due:
+            self._spawn("due", do_what_is_due(self.service, self.commands, self.work))
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)  # our values hold no cycles; the default costs a third of the CPU
@@ -335,6 +338,7 @@ class Running:
                     swept_at = time.monotonic()
                     await self._find_kafka()
                     await self.letters.sweep()
+                    await self.letters.prune(self.settings.dead_letters_kept_days)
                 await self.resending.check(self.consumer.gaps)
             except Exception as error:
                 log.warning("watching was disturbed", error=f"{type(error).__name__}: {error}")

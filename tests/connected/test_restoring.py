@@ -7,8 +7,8 @@ import pytest
 
 from shared.errors import UnavailableError
 from shared.eventsourced.decider import To
-from shared.eventsourced.publishing import lane_of
-from shared.eventsourced.restoring import Said, mend, origin_problem, overtaken
+from shared.eventsourced.publishing import LANES, lane_of
+from shared.eventsourced.restoring import Said, key_in, mend, origin_problem, overtaken
 from tests.connected.support_engine import (
     SERVICE,
     Database,
@@ -81,6 +81,10 @@ async def test_mending_fills_the_forgotten_places_once_and_skips_the_numbers_tha
     await replica.do(To(jar, "C-1", AddCoins("C-1", "O-9", 1)))
     again = [row["sequence"] for row in await replica.events() if row["lane"] == lane_of("C-1")]
     assert again[-1] == (head + 4 if lane == lane_of("C-1") else heads[lane_of("C-1")] + 1)
+
+
+def test_every_lane_has_a_key_for_what_is_about_nobody() -> None:
+    assert all(lane_of(key_in(lane).decode()) == lane for lane in range(LANES))
 
 
 async def test_a_process_on_a_copied_store_says_so_and_writes_nothing(
