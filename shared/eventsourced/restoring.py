@@ -39,7 +39,7 @@ class Lost(Fact, frozen=True, gc=False):
 
 @cache  # 48 lanes
 def key_in(lane: int) -> bytes:
-    """A key of this lane, for messages that are about no customer: listeners take none in a lane that is not its key's."""
+    """A key of this lane for messages about no customer: listeners take none in a lane that is not its key's."""
     return next(key for n in count() if lane_of(key := f"lost-{n}") == lane).encode()
 
 
