@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     kafka_partitions: int = Field(4, ge=1, le=48, description="Partitions of topics that are created by us")
     kafka_replication: int = Field(1, ge=1, le=9, description="Replicas of topics that are created by us")
     consume_records_max: int = Field(1000, ge=1, le=10_000, description="Largest batch from Kafka")
+    consume_session_ms: int = Field(
+        6_000, ge=1_000, le=300_000, description="A consumer that is silent for so long is taken for gone"
+    )
     consume_poll_ms: int = Field(
         250, ge=1, le=10_000, description="Ask again after so long without records; they are taken as they come"
     )

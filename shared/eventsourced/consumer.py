@@ -54,6 +54,7 @@ def subscribe(
     group_id: str | None,
     records_max: int,
     poll_ms: int,
+    session_ms: int,
 ) -> Any:
     """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber."""
 
@@ -79,8 +80,8 @@ def subscribe(
         ack_policy=AckPolicy.NACK_ON_ERROR if group_id else AckPolicy.ACK_FIRST,
         parser=tolerant,
         codec=RawCodec(),
-        session_timeout_ms=6_000,
-        heartbeat_interval_ms=2_000,
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=session_ms // 3,
         max_poll_interval_ms=300_000,
         rebalance_timeout_ms=10_000,
         fetch_max_wait_ms=500,

@@ -244,7 +244,10 @@ class Running:
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
             logger=None,
         )
-        common: dict[str, Any] = {"poll_ms": self.settings.consume_poll_ms}
+        common: dict[str, Any] = {
+            "poll_ms": self.settings.consume_poll_ms,
+            "session_ms": self.settings.consume_session_ms,
+        }
         if self._topics:
             self._subscriber = subscribe(
                 broker,
