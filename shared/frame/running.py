@@ -1,7 +1,6 @@
 """A service as a process: everything is built here, started in order, watched, and stopped in reverse."""
 
 import asyncio
-import gc
 import math
 import socket
 import time
@@ -35,6 +34,7 @@ from shared.eventsourced.retrying import Letters
 from shared.eventsourced.service import Service, nothing_due
 from shared.eventsourced.store import Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
+from shared.frame.collecting import Collecting
 from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http
 from shared.frame.turning import ConsumingLoop
@@ -73,6 +73,7 @@ class Running:
         self._topics = sorted({contract_of(message).topic for message in service.hears})
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
         self._closed_by = math.inf
+        self._collecting = Collecting()
         self.port = 0
         self.started_at = time.time()
 
@@ -101,9 +102,7 @@ class Running:
         self._spawn("relay", self.relay.run())
         if self.service.due is not nothing_due:
             self._spawn("due", do_what_is_due(self.service, self.commands, self.work))
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 100)  # our values hold no cycles; the default costs a third of the CPU
+        self._collecting.settle()
         await self._connect_kafka(stack)
 
     def stop(self) -> None:
@@ -424,6 +423,7 @@ class Running:
             "service": self.service.name,
             "version": self.version,
             "uptime_seconds": round(time.time() - self.started_at, 1),
+            "gc_seconds": round(self._collecting.seconds, 3),
             "missing": missing,
             "events": events,
             "positions": positions,
