@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from o2c.commands import bench, dead_letters, demo, importing, orders, replaying, stack, status, verify
+from o2c.commands import bench, dead_letters, demo, importing, migrating, orders, replaying, stack, status, verify
 
 app = typer.Typer(
     name="o2c",
@@ -33,6 +33,7 @@ def _root(
 app.command()(stack.up)
 app.command()(stack.down)
 app.command("run")(stack.run_services)
+app.command()(migrating.migrate)
 app.command()(demo.demo)
 app.command()(status.status)
 app.command()(verify.verify)

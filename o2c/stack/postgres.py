@@ -49,6 +49,16 @@ CONFIGURATION: Mapping[str, str] = {
     "log_timezone": "UTC",
 }
 
+ANALYST = "o2c_analyst"
+"""The role that reads the schema `analytics` (docs/analysts.md) and nothing else."""
+ANALYST_SETTINGS: Mapping[str, str] = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+    "search_path": "analytics",
+    "timezone": "UTC",
+}
+
 _INITDB_OPTIONS = (
     f"--username={SUPERUSER}",
     "--auth=trust",
@@ -133,6 +143,17 @@ class Postgres(Server):
             for name in names:
                 if name not in present:
                     await connection.execute(f"CREATE DATABASE {quoted(name)}")
+        finally:
+            await connection.close()
+
+    async def create_analyst(self) -> None:
+        """Make the analysts' role, if it is missing; the migrations of analytics say what it may read."""
+        connection = await asyncpg.connect(f"{self.url}/postgres")
+        try:
+            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ANALYST):
+                await connection.execute(f"CREATE ROLE {ANALYST} LOGIN CONNECTION LIMIT 10")
+            for name, value in ANALYST_SETTINGS.items():
+                await connection.execute(f"ALTER ROLE {ANALYST} SET {name} = '{value}'")
         finally:
             await connection.close()
 

@@ -236,6 +236,7 @@ class Stack:
         _check_free(self._servers.values())
         self._enter("starting")
         await _together((self._begin("postgres", progress), self._begin("broker", progress)))
+        await self.postgres.create_analyst()
         await self.postgres.create_databases(_databases(self.options))
         await _together(self._begin(name, progress) for name in self.services)
         for keeper in self._keepers.values():

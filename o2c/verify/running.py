@@ -19,6 +19,7 @@ CHECKS: tuple[Callable[[Stores], Awaitable[Finding]], ...] = (
     exposure.exposure_is_what_was_recorded,
     goods.stock_is_what_was_recorded,
     goods.reserved_is_at_most_on_hand,
+    goods.no_backorder_waits_beside_stock,
     goods.shipped_is_at_most_ordered,
     goods.issued_is_shipped,
     documents.numbers_are_gapless,

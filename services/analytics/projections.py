@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from services.analytics.documents import DOCUMENTS
 from services.analytics.story import SENTENCES, summary_of
 from shared.contracts import billing, catalogue, credit, fulfillment, orders, receivables
 from shared.contracts.messages import contract_of
@@ -33,34 +34,19 @@ def _row(table: Table, key: tuple[Any, ...], **values: Any) -> Row:
 _FIRST_AT: Mapping[type[Any], str] = {
     orders.OrderPlaced: "placed_at",
     orders.OrderHeld: "held_at",
-    orders.OrderReleased: "released_at",
     orders.OrderRejected: "rejected_at",
     orders.OrderConfirmed: "confirmed_at",
-    orders.OrderCancellationRequested: "cancel_requested_at",
     orders.OrderCancelled: "cancelled_at",
     orders.OrderCompleted: "completed_at",
     credit.CreditApproved: "credit_approved_at",
-    credit.CreditDeclined: "credit_declined_at",
-    credit.CreditReferred: "credit_referred_at",
-    credit.CreditReleased: "credit_released_at",
     fulfillment.StockReserved: "reserved_at",
     fulfillment.Backordered: "backordered_at",
-    fulfillment.ReservationReleased: "reservation_released_at",
-    fulfillment.CancellationRefused: "cancel_refused_at",
     fulfillment.Shipped: "shipped_at",
-    fulfillment.Delivered: "delivered_at",
-    fulfillment.ReturnAuthorized: "return_authorized_at",
-    fulfillment.ReturnReceived: "returned_at",
     billing.Invoiced: "invoiced_at",
-    billing.CreditNoteIssued: "credited_at",
-    receivables.CashApplied: "cash_applied_at",
-    receivables.WrittenOff: "written_off_at",
 }
 """Message → the column that keeps when it was first said about the order."""
 
-_LAST_AT = ("last_shipped_at", "last_invoiced_at", "paid_at")
-_AMOUNTS = ("ordered_minor", "invoiced_minor", "credited_minor", "paid_minor", "written_off_minor")
-_COUNTS = ("shipments", "final_shipments", "invoices", "final_invoices", "paid_invoices", "credit_notes")
+_SUMS = ("invoiced_minor", "credited_minor", "paid_minor", "written_off_minor")
 
 ORDER_CYCLE = Table(
     "order_cycle",
@@ -69,24 +55,33 @@ ORDER_CYCLE = Table(
         Column("customer_id", "text"),
         Column("currency", "text"),
         *[Column(name, "timestamptz", "min") for name in _FIRST_AT.values()],
-        *[Column(name, "timestamptz", "max") for name in _LAST_AT],
-        *[Column(name, "bigint", "add") for name in (*_AMOUNTS, *_COUNTS)],
+        Column("paid_at", "timestamptz", "max"),
+        Column("ordered_minor", "bigint"),
+        *[Column(name, "numeric", "add") for name in _SUMS],
+        Column("invoices", "bigint", "add"),
+        Column("closed_invoices", "bigint", "add"),
     ),
 )
+"""What changes in the life of an order, and no more: it is written some seven times per order.
+
+`closed_invoices`: on how many of its invoices nothing is due. `paid_at`: when one was last closed; it counts while all
+are closed (see `PAID_AT` in queries.py).
+"""
+
+
+def _unapplied(m: receivables.CashUnapplied, _: Heard) -> dict[str, Any]:
+    # What is open now is just what was taken back: before, nothing was, so the invoice is closed no more.
+    opened = int(m.open_minor == m.amount_minor)
+    return {"paid_minor": -m.amount_minor, "closed_invoices": -opened}
+
 
 _MEASURES: Mapping[type[Any], Callable[[Any, Heard], dict[str, Any]]] = {
     orders.OrderPlaced: lambda m, _: {"currency": m.currency, "ordered_minor": m.total_minor},
-    fulfillment.Shipped: lambda m, h: {"last_shipped_at": h.at, "shipments": 1, "final_shipments": int(m.final)},
-    billing.Invoiced: lambda m, h: {
-        "last_invoiced_at": h.at,
-        "invoiced_minor": m.total_minor,
-        "invoices": 1,
-        "final_invoices": int(m.final),
-    },
-    billing.CreditNoteIssued: lambda m, _: {"credited_minor": m.total_minor, "credit_notes": 1},
+    billing.Invoiced: lambda m, _: {"invoiced_minor": m.total_minor, "invoices": 1},
+    billing.CreditNoteIssued: lambda m, _: {"credited_minor": m.total_minor},
     receivables.CashApplied: lambda m, _: {"paid_minor": m.amount_minor},
-    receivables.CashUnapplied: lambda m, _: {"paid_minor": -m.amount_minor},
-    receivables.InvoicePaid: lambda m, h: {"paid_at": h.at, "paid_invoices": 1},
+    receivables.CashUnapplied: _unapplied,
+    receivables.InvoicePaid: lambda _, h: {"paid_at": h.at, "closed_invoices": 1},
     receivables.WrittenOff: lambda m, _: {"written_off_minor": m.amount_minor},
 }
 """What a message adds to its order beside its first instant."""
@@ -108,6 +103,7 @@ ORDER_STORY = Table(
     "order_story",
     (Column("order_id", "text"), Column("message_id", "text")),
     (Column("at", "timestamptz"), Column("speaker", "text"), Column("type", "text"), Column("summary", "text")),
+    appended=True,
 )
 
 
@@ -118,85 +114,12 @@ def _told(message: Any, heard: Heard) -> Iterable[Row]:
     return ((message.order_id, heard.id, heard.at, contract_of(kind).speaker, kind.__name__, summary_of(message)),)
 
 
-# ---- invoice_facts and payment_facts: one row per document
-
-INVOICE_FACTS = Table(
-    "invoice_facts",
-    (Column("invoice_id", "text"),),
-    (
-        Column("number", "text"),
-        Column("order_id", "text"),
-        Column("customer_id", "text"),
-        Column("currency", "text"),
-        Column("issued_on", "date"),
-        Column("due_on", "date"),
-        Column("net_minor", "bigint"),
-        Column("tax_minor", "bigint"),
-        Column("total_minor", "bigint"),
-        Column("credited_minor", "bigint", "add"),
-        Column("applied_minor", "bigint", "add"),
-        Column("written_off_minor", "bigint", "add"),
-        Column("paid_on", "date", "max"),
-    ),
-)
-_INVOICE_FIELDS = (
-    "order_id",
-    "customer_id",
-    "currency",
-    "issued_on",
-    "due_on",
-    "net_minor",
-    "tax_minor",
-    "total_minor",
-)
-
-
-def _invoice(m: billing.Invoiced, _: Heard) -> Iterable[Row]:
-    values = {name: getattr(m, name) for name in _INVOICE_FIELDS}
-    return (_row(INVOICE_FACTS, (m.invoice_id,), number=m.number, **values),)
-
-
-def _invoice_change(column: str, sign: int, message: Any, _: Heard) -> Iterable[Row]:
-    amount_minor = message.total_minor if column == "credited_minor" else message.amount_minor
-    return (_row(INVOICE_FACTS, (message.invoice_id,), **{column: sign * amount_minor}),)
-
-
-def _invoice_paid(m: receivables.InvoicePaid, _: Heard) -> Iterable[Row]:
-    return (_row(INVOICE_FACTS, (m.invoice_id,), paid_on=m.paid_on),)
-
-
-PAYMENT_FACTS = Table(
-    "payment_facts",
-    (Column("source_id", "text"), Column("currency", "text")),
-    (
-        Column("kind", "text"),
-        Column("customer_id", "text"),
-        Column("order_id", "text"),
-        Column("method", "text"),
-        Column("reference", "text"),
-        Column("value_on", "date"),
-        Column("amount_minor", "bigint"),
-        Column("applied_minor", "bigint", "add"),
-    ),
-)
-_PAYMENT_FIELDS = ("customer_id", "order_id", "method", "reference", "value_on", "amount_minor")
-
-
-def _payment(m: receivables.PaymentReceived, _: Heard) -> Iterable[Row]:
-    values = {name: getattr(m, name) for name in _PAYMENT_FIELDS}
-    return (_row(PAYMENT_FACTS, (m.payment_id, m.currency), kind="payment", **values),)
-
-
-def _payment_use(sign: int, message: Any, _: Heard) -> Iterable[Row]:
-    return (_row(PAYMENT_FACTS, (message.source_id, message.currency), applied_minor=sign * message.amount_minor),)
-
-
 # ---- account_balances and daily_revenue: the ledger by day
 
 ACCOUNT_BALANCES = Table(
     "account_balances",
     (Column("posted_on", "date"), Column("account", "text"), Column("currency", "text")),
-    (Column("debit_minor", "bigint", "add"), Column("credit_minor", "bigint", "add")),
+    (Column("debit_minor", "numeric", "add"), Column("credit_minor", "numeric", "add")),
 )
 
 
@@ -208,8 +131,8 @@ DAILY_REVENUE = Table(
     "daily_revenue",
     (Column("day", "date"), Column("currency", "text")),
     (
-        Column("invoiced_net_minor", "bigint", "add"),
-        Column("credited_net_minor", "bigint", "add"),
+        Column("invoiced_net_minor", "numeric", "add"),
+        Column("credited_net_minor", "numeric", "add"),
         Column("invoices", "bigint", "add"),
         Column("credit_notes", "bigint", "add"),
     ),
@@ -286,7 +209,7 @@ _PRICED = ("unit_price_minor", "currency")
 DAILY_FLOW = Table(
     "daily_flow",
     (Column("day", "date"), Column("stage", "text"), Column("currency", "text")),
-    (Column("count", "bigint", "add"), Column("amount_minor", "bigint", "add")),
+    (Column("count", "bigint", "add"), Column("amount_minor", "numeric", "add")),
 )
 
 
@@ -306,8 +229,6 @@ def _flow_of(kind: type[Any]) -> Rows:
 _TABLES = (
     ORDER_CYCLE,
     ORDER_STORY,
-    INVOICE_FACTS,
-    PAYMENT_FACTS,
     ACCOUNT_BALANCES,
     DAILY_REVENUE,
     CUSTOMERS,
@@ -320,25 +241,6 @@ _IN_CYCLE: dict[type[Any], Rows] = {kind: _cycle for kind in {*_FIRST_AT, *_MEAS
 PROJECTIONS: tuple[Projection, ...] = (
     MessageProjection(ORDER_CYCLE, _IN_CYCLE),
     MessageProjection(ORDER_STORY, {kind: _told for kind in SENTENCES}),
-    MessageProjection(
-        INVOICE_FACTS,
-        {
-            billing.Invoiced: _invoice,
-            billing.CreditNoteIssued: partial(_invoice_change, "credited_minor", 1),
-            receivables.CashApplied: partial(_invoice_change, "applied_minor", 1),
-            receivables.CashUnapplied: partial(_invoice_change, "applied_minor", -1),
-            receivables.WrittenOff: partial(_invoice_change, "written_off_minor", 1),
-            receivables.InvoicePaid: _invoice_paid,
-        },
-    ),
-    MessageProjection(
-        PAYMENT_FACTS,
-        {
-            receivables.PaymentReceived: _payment,
-            receivables.CashApplied: partial(_payment_use, 1),
-            receivables.CashUnapplied: partial(_payment_use, -1),
-        },
-    ),
     MessageProjection(ACCOUNT_BALANCES, {receivables.JournalPosted: _balances}),
     MessageProjection(DAILY_REVENUE, {billing.Invoiced: _revenue, billing.CreditNoteIssued: _revenue_back}),
     MessageProjection(
@@ -362,4 +264,5 @@ PROJECTIONS: tuple[Projection, ...] = (
         },
     ),
     MessageProjection(DAILY_FLOW, {kind: _flow_of(kind) for kind in MESSAGES}),
+    *DOCUMENTS,
 )

@@ -22,6 +22,9 @@ STATUSES: Mapping[str, str] = {
 }
 """How far an order has come: the first condition that holds."""
 
+PAID_AT = "(CASE WHEN closed_invoices >= coalesce(invoices, 0) THEN paid_at END)"
+"""When the last of an order's invoices was closed; null while one is open, again or still."""
+
 FUNNEL: Mapping[str, str] = {
     "placed": "placed_at",
     "credit_approved": "credit_approved_at",
@@ -29,7 +32,7 @@ FUNNEL: Mapping[str, str] = {
     "reserved": "reserved_at",
     "shipped": "shipped_at",
     "invoiced": "invoiced_at",
-    "paid": "paid_at",
+    "paid": PAID_AT,
     "completed": "completed_at",
 }
 """The stages of the straight way, in order, and when an order reached each."""
@@ -40,14 +43,14 @@ CYCLE_PAIRS = (
     ("confirmed", "confirmed_at", "reserved", "reserved_at"),
     ("reserved", "reserved_at", "shipped", "shipped_at"),
     ("shipped", "shipped_at", "invoiced", "invoiced_at"),
-    ("invoiced", "invoiced_at", "paid", "paid_at"),
+    ("invoiced", "invoiced_at", "paid", PAID_AT),
     ("placed", "placed_at", "completed", "completed_at"),
 )
 """Between which stages time is measured."""
 
 _STATUS = "CASE " + " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in STATUSES.items()) + " END"
-_CYCLE_COLUMNS = """order_id, customer_id, currency, placed_at, credit_approved_at, confirmed_at, reserved_at,
-    shipped_at, invoiced_at, paid_at, completed_at, held_at, cancelled_at, rejected_at,
+_CYCLE_COLUMNS = f"""order_id, customer_id, currency, placed_at, credit_approved_at, confirmed_at, reserved_at,
+    shipped_at, invoiced_at, {PAID_AT} AS paid_at, completed_at, held_at, cancelled_at, rejected_at,
     coalesce(ordered_minor, 0) AS ordered_minor, coalesce(invoiced_minor, 0) AS invoiced_minor,
     coalesce(credited_minor, 0) AS credited_minor, coalesce(paid_minor, 0) AS paid_minor,
     coalesce(written_off_minor, 0) AS written_off_minor"""

@@ -57,6 +57,10 @@ SENTENCES: Mapping[type[Any], Callable[[Any], str]] = {
     receivables.CashUnapplied: lambda m: (
         f"{_money(m.amount_minor, m.currency)} of {m.source_id} taken back from {m.invoice_number}"
     ),
+    receivables.CreditNoteBooked: lambda m: (
+        f"Credit note {m.credit_note_id} takes {_money(m.applied_minor, m.currency)} off {m.invoice_number}, "
+        f"{_money(m.credited_minor, m.currency)} is the customer's credit"
+    ),
     receivables.InvoicePaid: lambda m: f"Nothing due any more on {m.invoice_number}",
     receivables.WrittenOff: lambda m: (
         f"{_money(m.amount_minor, m.currency)} of {m.invoice_number} written off: {m.reason}"

@@ -1,4 +1,4 @@
-"""What the world hears of receivables: money, its application, and the journal. How items are booked stays private."""
+"""What the world hears of receivables: money, what it pays, credit notes as booked, and the journal."""
 
 from services.receivables.domain import account_facts as own
 from shared.contracts import receivables as public
@@ -16,6 +16,7 @@ SAYS: Publishing = {
     own.PaymentReceived: same(public.PaymentReceived),
     own.CashApplied: same(public.CashApplied),
     own.CashUnapplied: same(public.CashUnapplied),
+    own.CreditNoteBooked: same(public.CreditNoteBooked),
     own.InvoicePaid: same(public.InvoicePaid),
     own.WrittenOff: same(public.WrittenOff),
     own.JournalPosted: Says(public.JournalPosted, _journal_posted),

@@ -26,7 +26,8 @@ class PaymentReceived(Message, frozen=True, gc=False):
 class CashApplied(Message, frozen=True, gc=False):
     """Part of a payment or of a customer's credit pays an invoice; `open_minor` remains due on it.
 
-    `source_id`: the payment or credit note whose money is used.
+    `source_id`: the payment or credit note whose money is used. `applied_on`: the first day on which both the money
+    and the invoice are there.
     """
 
     source_id: str
@@ -37,6 +38,7 @@ class CashApplied(Message, frozen=True, gc=False):
     amount_minor: int
     currency: str
     open_minor: int
+    applied_on: date | None = None
 
 
 @RECEIVABLES.says()
@@ -51,6 +53,25 @@ class CashUnapplied(Message, frozen=True, gc=False):
     amount_minor: int
     currency: str
     open_minor: int
+    unapplied_on: date | None = None
+
+
+@RECEIVABLES.says()
+class CreditNoteBooked(Message, frozen=True, gc=False):
+    """A credit note lowers what is due on its invoice by `applied_minor`; `credited_minor` is the customer's credit.
+
+    `applied_on`: the first day on which both the credit note and the open amount are there.
+    """
+
+    credit_note_id: str
+    invoice_id: str
+    invoice_number: str
+    order_id: str
+    customer_id: str
+    applied_minor: int
+    credited_minor: int
+    currency: str
+    applied_on: date
 
 
 @RECEIVABLES.says()
@@ -77,6 +98,7 @@ class WrittenOff(Message, frozen=True, gc=False):
     amount_minor: int
     currency: str
     reason: str
+    written_on: date | None = None
 
 
 class JournalLine(Value, frozen=True, gc=False):

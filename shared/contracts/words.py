@@ -16,6 +16,8 @@ NO_UNIT = frozenset({"invoice_on"})
 MEANINGS = {
     "account": "The ledger account, such as 1200 (receivables).",
     "amount_minor": "The amount that this message is about.",
+    "applied_minor": "What it takes off the amount due on the invoice.",
+    "applied_on": "The day from which it counts: both the money or credit and the invoice are there.",
     "approved_by": "`policy`, or the name of the person who approved.",
     "available_minor": "What was left of the credit limit at that moment; negative when it was exceeded.",
     "base_minor": "The net amount that the tax is computed on.",
@@ -25,6 +27,7 @@ MEANINGS = {
     "country": "The customer's country, ISO 3166-1 alpha-2.",
     "credit_minor": "The credit side; 0 on a debit line.",
     "credit_note_id": "The credit note's identity.",
+    "credited_minor": "What it leaves to the customer as credit.",
     "currency": "ISO 4217 alphabetic code of every amount in this message.",
     "customer_id": "The customer. It is the Kafka key wherever a message has one, so a customer's facts stay in order.",
     "debit_minor": "The debit side; 0 on a credit line.",
@@ -74,8 +77,10 @@ MEANINGS = {
     "taxes": "The tax per rate.",
     "total_minor": "Including tax.",
     "tracking": "The carrier's tracking number; empty when not known.",
+    "unapplied_on": "The day from which the application no longer counts.",
     "unit_price_minor": "The price of one piece, net of tax.",
     "value_on": "The bank's value day.",
+    "written_on": "The day from which the write-off counts.",
 }
 """Field name → meaning. One word means one thing in all messages."""
 

@@ -12,6 +12,11 @@ from shared.eventsourced.projecting import Table
 ENGINE_MIGRATIONS = Path(__file__).parent / "migrations"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK = 7_201_928
+_UNIQUE = """
+SELECT array_agg(a.attname::text)
+FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL GROUP BY i.indexrelid
+"""
 
 
 class MigrationError(O2CError):
@@ -67,7 +72,10 @@ async def migrate(connection: Any, service_folder: Path) -> list[int]:
 
 
 async def check_tables(connection: Any, tables: Iterable[Table]) -> None:
-    """Every declared read table is in the database, with these columns and keys. MigrationError says which is not."""
+    """Every declared read table is in the database, with these columns and keys. MigrationError says what is not.
+
+    Only a table that is appended to may do without a unique index on its key.
+    """
     for table in tables:
         rows = await connection.fetch(
             "SELECT a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a "
@@ -81,3 +89,8 @@ async def check_tables(connection: Any, tables: Iterable[Table]) -> None:
                 raise MigrationError(
                     f"{table.name}.{column.name} is declared as {kind} but is {there.get(column.name, 'missing')}"
                 )
+        key = sorted(column.name for column in table.key)
+        if not table.appended and key not in [
+            sorted(names) for (names,) in await connection.fetch(_UNIQUE, table.name)
+        ]:
+            raise MigrationError(f"{table.name} has no unique index on exactly {', '.join(key)}, its declared key")

@@ -29,11 +29,14 @@ class Table:
     """A read table: its key columns come first in every row, then `columns`, in this order.
 
     It is created by a numbered migration; the names and types here must be the same (checked at start).
+    `appended`: no key is ever written twice (it holds the identity of the fact or message), so rows are inserted
+    without looking for others of their key, at half the cost, and the table needs no unique index.
     """
 
     name: str
     key: tuple[Column, ...]
     columns: tuple[Column, ...]
+    appended: bool = False
 
 
 Row = tuple[Any, ...]
@@ -58,7 +61,10 @@ class FactProjection:
 
 @dataclass(frozen=True, eq=False)
 class MessageProjection:
-    """Rows that follow from heard messages: message class → (message, heard) → rows; for services without facts."""
+    """Rows that follow from messages of other services: message class → (message, heard) → rows.
+
+    For services without facts. Inbound messages are refused: they may come again for ever.
+    """
 
     table: Table
     rows: Mapping[type[Any], Callable[[Any, Heard], Iterable[Row]]]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from shared.eventsourced.publishing import LANES
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Position
 
@@ -21,6 +22,10 @@ PATIENCE_SECONDS = 3.0
 """How long a lane may stand still behind a hole or behind its head before it is asked for: longer than a rebalance
 with everybody present, shorter than people notice."""
 ASK_AGAIN_SECONDS = 10.0
+
+
+SEQUENCE_MAX = 2**62
+"""What is beyond can be no sequence, nor be asked for in the store."""
 
 
 class Control(msgspec.Struct):
@@ -71,6 +76,8 @@ class Resending:
         self._service, self._relay, self._speakers = service, relay, frozenset(speakers)
         self._read_positions, self._send, self._caught_up = read_positions, send, caught_up
         self._said: dict[Position, int] = {}
+        self._told_at: dict[str, float] = {}
+        self._holes: dict[Position, float] = {}
         self._stalled = Stalled()
         self.asked = 0
 
@@ -82,15 +89,21 @@ class Resending:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if control.kind == "resend" and control.speaker == self._service:
-                self._relay.say_again({lane: n for lane, n in control.lanes.items() if 0 <= lane < 48 and n > 0})
+                self._relay.say_again(_possible(control.lanes))
             elif control.kind == "heads" and control.speaker in self._speakers:
-                self._said.update({(control.speaker, lane): head for lane, head in control.heads.items()})
+                heads = _possible(control.heads)
+                self._said.update({(control.speaker, lane): head for lane, head in heads.items()})
+                self._told_at[control.speaker] = time.monotonic()
 
-    async def check(self, gaps: Mapping[Position, int]) -> None:
-        """Called every second or so: ask for what does not come by itself. `gaps`: lanes with a hole, for sure."""
+    async def check(self, gaps: dict[Position, int]) -> None:
+        """Called every second or so: ask for what does not come by itself. `gaps`: lanes with a hole.
+
+        A hole before something that the speaker itself knows nothing of is taken out of `gaps`.
+        """
         if not self._said and not gaps:
             return
         heard = await self._read_positions()
+        self._forget_holes_of_others(gaps, heard)
         said = {lane: max(expected, self._said.get(lane, 0)) for lane, expected in gaps.items()}
         if await self._caught_up():
             said = {**self._said, **said}
@@ -99,8 +112,24 @@ class Resending:
             lanes = {lane: start for (name, lane), start in asks.items() if name == speaker}
             await self.ask(speaker, lanes)
 
+    def _forget_holes_of_others(self, gaps: dict[Position, int], heard: Mapping[Position, int]) -> None:
+        """Whoever writes to a speaker's topic may name any sequence. If, long after, the speaker says that its lane
+        ends where we stand, there is no hole; should it be wrong in that, its next heads put it right."""
+        now = time.monotonic()
+        self._holes = {lane: self._holes.get(lane, now) for lane in gaps}
+        for lane, since in self._holes.items():
+            told = self._told_at.get(lane[0], 0.0) > since + PATIENCE_SECONDS
+            if told and heard.get(lane, 0) >= self._said.get(lane, 0):
+                log.warning("no hole: the speaker has said no more", speaker=lane[0], lane=lane[1])
+                del gaps[lane]
+
     async def ask(self, speaker: str, lanes: Mapping[int, int]) -> None:
         """Ask a speaker to say these lanes again, from these sequences on."""
         self.asked += 1
         log.warning("asks to hear again", speaker=speaker, lanes=dict(lanes))
         await self._send(msgspec.json.encode(Control("resend", speaker, lanes=dict(lanes))))
+
+
+def _possible(lanes: Mapping[int, int]) -> dict[int, int]:
+    """What can be a lane and a sequence: anybody may write to the control topic."""
+    return {lane: n for lane, n in lanes.items() if 0 <= lane < LANES and 0 < n < SEQUENCE_MAX}

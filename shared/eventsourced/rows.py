@@ -18,6 +18,8 @@ _ON_CONFLICT = {
 
 def merge_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
     """Rows with at most one per key, merged column by column in the order given."""
+    if table.appended:
+        return list(rows)
     width = len(table.key)
     merged: dict[Row, Row] = {}
     for row in rows:
@@ -49,6 +51,8 @@ def upsert_statement(table: Table, *, replace: bool) -> str:
     columns = (*table.key, *table.columns)
     names = ", ".join(column.name for column in columns)
     arrays = ", ".join(f"${i}::text::{column.type}[]" for i, column in enumerate(columns, 1))
+    if table.appended:
+        return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})"
     keys = ", ".join(column.name for column in table.key)
     if not table.columns:
         return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({keys}) DO NOTHING"

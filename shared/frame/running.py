@@ -1,7 +1,6 @@
 """A service as a process: everything is built here, started in order, watched, and stopped in reverse."""
 
 import asyncio
-import gc
 import math
 import socket
 import time
@@ -31,9 +30,11 @@ from shared.eventsourced.rebuilding import REBUILD_SECONDS_MAX, UNHURRIED, rebui
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.resending import Resending
 from shared.eventsourced.retrying import Letters
-from shared.eventsourced.service import Service
+from shared.eventsourced.service import Service, nothing_due
 from shared.eventsourced.store import Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
+from shared.frame.collecting import Collecting
+from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http
 from shared.frame.turning import ConsumingLoop
 from shared.kafka import (
@@ -71,6 +72,7 @@ class Running:
         self._topics = sorted({contract_of(message).topic for message in service.hears})
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
         self._closed_by = math.inf
+        self._collecting = Collecting()
         self.port = 0
         self.started_at = time.time()
 
@@ -97,9 +99,9 @@ class Running:
         await self._open_store()
         self._spawn("commands", self.commands.run())
         self._spawn("relay", self.relay.run())
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 100)  # our values hold no cycles; the default costs a third of the CPU
+        if self.service.due is not nothing_due:
+            self._spawn("due", do_what_is_due(self.service, self.commands, self.work))
+        self._collecting.settle()
         await self._connect_kafka(stack)
 
     def stop(self) -> None:
@@ -324,6 +326,7 @@ class Running:
                     swept_at = time.monotonic()
                     await self._find_kafka()
                     await self.letters.sweep()
+                    await self.letters.prune(self.settings.dead_letters_kept_days)
                 await self.resending.check(self.consumer.gaps)
             except Exception as error:
                 log.warning("watching was disturbed", error=f"{type(error).__name__}: {error}")
@@ -404,6 +407,7 @@ class Running:
             "service": self.service.name,
             "version": self.version,
             "uptime_seconds": round(time.time() - self.started_at, 1),
+            "gc_seconds": round(self._collecting.seconds, 3),
             "missing": missing,
             "events": events,
             "positions": positions,

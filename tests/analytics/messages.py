@@ -82,13 +82,15 @@ def _paid(o: str, c: str) -> list[Any]:
 
     payment_id = f"{o}-P1"
     sides = (receivables.JournalLine("1000", 59_00, 0), receivables.JournalLine("2100", 0, 59_00))
+    back_on = date(2026, 3, 8)
     return [
-        receivables.InvoicePaid(*about(2), 60_00, "EUR", date(2026, 3, 8)),
+        receivables.CreditNoteBooked(f"{o}-R1", *about(2), 60_00, 0, "EUR", back_on),
+        receivables.InvoicePaid(*about(2), 60_00, "EUR", back_on),
         receivables.PaymentReceived(payment_id, c, 59_00, "EUR", PAID, "card", "", o),
-        receivables.CashApplied(payment_id, *about(1), 40_00, "EUR", 20_00),
-        receivables.CashUnapplied(payment_id, *about(1), 40_00, "EUR", 60_00),
-        receivables.CashApplied(payment_id, *about(1), 59_00, "EUR", 1_00),
-        receivables.WrittenOff(*about(1), 1_00, "EUR", "small_difference"),
+        receivables.CashApplied(payment_id, *about(1), 40_00, "EUR", 20_00, PAID),
+        receivables.CashUnapplied(payment_id, *about(1), 40_00, "EUR", 60_00, PAID),
+        receivables.CashApplied(payment_id, *about(1), 59_00, "EUR", 1_00, PAID),
+        receivables.WrittenOff(*about(1), 1_00, "EUR", "small_difference", PAID),
         receivables.InvoicePaid(*about(1), 60_00, "EUR", PAID),
         receivables.JournalPosted(f"J-{c}-{o}", c, PAID, "EUR", payment_id, sides, o),
         orders.OrderCompleted(o, c, "EUR", 120_00),

@@ -23,7 +23,7 @@ from shared.eventsourced.fresh import Placed
 from shared.eventsourced.publishing import Says, lane_of
 from shared.eventsourced.reading import Decoders, Received, read
 from shared.eventsourced.relay import Outgoing, Relay
-from tests.contracts.samples import samples
+from tests.contracts.samples import samples, without_younger_fields
 
 SAMPLES = samples()
 OURS = sorted(name for name, contract in contracts().items() if contract.speaker != "inbound")
@@ -69,7 +69,8 @@ def test_what_we_say_is_a_cloudevent(name: str) -> None:
     assert event.get_source() == f"/o2c/{contract.speaker}"
     assert event.get_time() == AT
     assert event.get_datacontenttype() == "application/json"
-    assert event.get_data() == msgspec.json.decode(SAMPLES[name])
+    kept = msgspec.json.decode(SAMPLES[name])
+    assert without_younger_fields(event.get_data(), kept) == kept
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -113,7 +113,7 @@ def test_a_published_fact_has_the_key_and_subject_of_its_contract() -> None:
 
 def test_public_messages_carry_what_the_facts_say() -> None:
     assert SAYS[type(applied(1, 0))].of(applied(70_00, 50_00)) == receivables.CashApplied(
-        "P-1", "1", "INV-2026-1", "O-1", "C-1", 70_00, "EUR", 50_00
+        "P-1", "1", "INV-2026-1", "O-1", "C-1", 70_00, "EUR", 50_00, PAID
     )
     posted = JournalPosted(
         "J-C-1-1", "C-1", PAID, "EUR", "P-1", (JournalLine("1000", 1, 0), JournalLine("2100", 0, 1)), ""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 SCENARIOS: Mapping[str, str] = MappingProxyType(
     {
         "cycle": "cycle.cycle",
+        "profile": "profile.profile",
         "latency": "latency.latency",
         "http": "http.http",
         "hot-customer": "hot.hot_customer",
