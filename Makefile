@@ -35,10 +35,10 @@ down: run-environment ## Take down what `o2c up --detach` brought up
 bench: run-environment ## Every figure of docs/performance.md on this machine: half an hour (o2c bench --help)
 	@$(BIN)/o2c bench $(BENCH)
 
-test: dev-environment ## All tests but the fault suite: pure, connected and end to end
-	@$(BIN)/python -m pytest -m "not faults" $(PYTEST)
+test: dev-environment ## All tests: pure, connected, end to end, and the fault suite
+	@$(BIN)/python -m pytest $(PYTEST)
 
-faults: dev-environment ## Kill, stop, empty and cut off parts of the whole system under load (needs Apache Kafka)
+faults: dev-environment ## The fault suite alone: parts of the whole system are killed, stopped, emptied, cut off under load
 	@$(BIN)/python -m pytest tests/faults $(PYTEST)
 
 deploy-check: dev-environment ## Judge the image, docker compose and the Kubernetes manifests (without Docker or a cluster)

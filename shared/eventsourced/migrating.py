@@ -12,6 +12,7 @@ from shared.eventsourced.projecting import Table
 ENGINE_MIGRATIONS = Path(__file__).parent / "migrations"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK = 7_201_928
+MIGRATION_SECONDS_MAX = 3_600
 _UNIQUE = """
 SELECT array_agg(a.attname::text)
 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
@@ -58,7 +59,9 @@ async def migrate(connection: Any, service_folder: Path) -> list[int]:
                     raise MigrationError(f"{path.name} was applied with other content; add a new migration instead")
                 continue
             async with connection.transaction():
-                await connection.execute(sql)
+                # A new index on a large table takes as long as it takes; processes that start meanwhile wait for it.
+                await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+                await connection.execute(sql, timeout=MIGRATION_SECONDS_MAX)
                 await connection.execute(
                     "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",
                     number,

@@ -26,6 +26,8 @@ from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.fresh import Appended, Fresh, Placed
 from shared.eventsourced.mapper import decode_fact
 from shared.eventsourced.publishing import Publishing, source_of
+from shared.eventsourced.restoring import Lost, key_in
+from shared.eventsourced.store import COMMAND_SECONDS_MAX, LIMITS
 from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_producer
 
 log = structlog.get_logger()
@@ -99,6 +101,7 @@ class Relay:
             fact: (each.of, each.contract.name.encode(), each.contract.key, each.contract.subject)
             for fact, each in says.items()
         }
+        self._lost = f"o2c.{service}.Lost.v1".encode()
         self._wake = asyncio.Event()
         self._fresh = Fresh()
         self._again: dict[int, int] = {}
@@ -133,8 +136,10 @@ class Relay:
             producer = new_producer(self._servers)
             connection = None
             try:
-                lease = {"idle_session_timeout": f"{LEASE_SECONDS}s"}
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=60, server_settings=lease)
+                lease = {**LIMITS, "idle_session_timeout": f"{LEASE_SECONDS}s"}
+                connection = await asyncpg.connect(
+                    self._dsn, timeout=5, command_timeout=COMMAND_SECONDS_MAX, server_settings=lease
+                )
                 self.fault = None  # a replica that only stands by is well
                 while not await connection.fetchval("SELECT pg_try_advisory_lock(7201927)"):  # noqa: ASYNC110
                     await asyncio.sleep(0.5)
@@ -249,6 +254,10 @@ class Relay:
 
     def _message(self, placed: Placed) -> Outgoing:
         recorded, lane, sequence = placed.recorded, placed.lane, placed.sequence
+        if isinstance(recorded.fact, Lost):
+            # Nobody hears this type; it takes the place of what was said there once, so that the lane goes on.
+            headers = self._headers(recorded, self._lost, recorded.fact.id, lane, sequence)
+            return Outgoing(lane, key_in(lane), _encode(recorded.fact), headers)
         form = self._forms.get(type(recorded.fact))
         if form is None:
             raise UnsaidError([stored_name(type(recorded.fact))])

@@ -3,6 +3,9 @@
 A hole in a lane, or a lane that stays behind its speaker's head although nothing more is coming, makes the listener ask
 the speaker (over the control topic) to say that lane again from there. So a wiped broker, a deleted topic, passed
 retention and a changed number of partitions mend themselves, from the stores.
+
+A listener that has heard more than a speaker says it has said tells the speaker so: its store was restored from an
+older backup, which only the speaker can know for sure (see `restoring.py`).
 """
 
 import time
@@ -29,7 +32,8 @@ SEQUENCE_MAX = 2**62
 
 
 class Control(msgspec.Struct):
-    """A control message: `heads` (lane → sequence) of a speaker, or `lanes` (lane → from) it shall say again."""
+    """A control message: `heads` (lane → sequence) of a speaker, or `lanes` (lane → sequence): of kind `resend` from
+    where it shall say them again, of kind `heard` how far somebody has heard it."""
 
     kind: str
     speaker: str
@@ -72,10 +76,13 @@ class Resending:
         read_positions: Callable[[], Awaitable[Mapping[Position, int]]],
         send: Callable[[bytes], Awaitable[None]],
         caught_up: Callable[[], Awaitable[bool]],
+        on_heard: Callable[[Mapping[int, int]], Awaitable[None]],
     ) -> None:
         self._service, self._relay, self._speakers = service, relay, frozenset(speakers)
         self._read_positions, self._send, self._caught_up = read_positions, send, caught_up
+        self._on_heard = on_heard
         self._said: dict[Position, int] = {}
+        self._heard: Mapping[Position, int] = {}
         self._told_at: dict[str, float] = {}
         self._holes: dict[Position, float] = {}
         self._stalled = Stalled()
@@ -94,6 +101,17 @@ class Resending:
                 heads = _possible(control.heads)
                 self._said.update({(control.speaker, lane): head for lane, head in heads.items()})
                 self._told_at[control.speaker] = time.monotonic()
+                await self._tell_heard(control.speaker, heads)
+            elif control.kind == "heard" and control.speaker == self._service:
+                await self._on_heard(_possible(control.lanes))
+
+    async def _tell_heard(self, speaker: str, heads: Mapping[int, int]) -> None:
+        """What was heard before these heads came is part of them, unless the speaker has forgotten it."""
+        ahead = {lane: self._heard.get((speaker, lane), 0) for lane in range(LANES)}
+        ahead = {lane: heard for lane, heard in ahead.items() if heard > heads.get(lane, 0)}
+        if ahead:
+            log.warning("has heard more than is said", speaker=speaker, lanes=ahead)
+            await self._send(msgspec.json.encode(Control("heard", speaker, lanes=ahead)))
 
     async def check(self, gaps: dict[Position, int]) -> None:
         """Called every second or so: ask for what does not come by itself. `gaps`: lanes with a hole.
@@ -102,7 +120,7 @@ class Resending:
         """
         if not self._said and not gaps:
             return
-        heard = await self._read_positions()
+        self._heard = heard = await self._read_positions()
         self._forget_holes_of_others(gaps, heard)
         said = {lane: max(expected, self._said.get(lane, 0)) for lane, expected in gaps.items()}
         if await self._caught_up():

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.errors import ConcurrencyError, ContractError, Problem
+from shared.errors import ConcurrencyError, ContractError, Problem, UnavailableError
 from shared.eventsourced.cache import Cached
 from shared.eventsourced.decider import Decider
 from shared.eventsourced.facts import Recorded
@@ -65,13 +65,17 @@ class UnitOfWork:
         self._state_projections = [p for p in service.projections if isinstance(p, StateProjection)]
         self._fact_projections = [p for p in service.projections if isinstance(p, FactProjection)]
         self.conflicts = 0
+        self.refusal = ""
 
     async def run(self, batch: Batch) -> None:
         """Decide and commit; every work then knows its facts or its error. Raises when nothing was committed.
 
         PositionsMoved: the positions are not what the batch says. ConcurrencyError: others were first too often.
-        Any asyncpg error: the store is away, or a row cannot be written.
+        Any asyncpg error: the store is away, or a row cannot be written. UnavailableError: see `refusal`, which says
+        why nothing may be written at all.
         """
+        if self.refusal:
+            raise UnavailableError(self.refusal)
         for attempt in range(ATTEMPTS_MAX):
             try:
                 appended = await self._attempt(batch, alone=attempt >= OPTIMISTIC_ATTEMPTS)

@@ -1,4 +1,4 @@
-"""How long garbage collection keeps the process from its work."""
+"""What garbage collection costs a process."""
 
 import gc
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Collecting:
-    """Settles how the process collects garbage, and counts the seconds it takes."""
+    """Settles how the process collects garbage, and counts the seconds of CPU it takes."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -22,6 +22,6 @@ class Collecting:
 
     def _observe(self, phase: str, info: Mapping[str, Any]) -> None:
         if phase == "start":
-            self._begun = time.perf_counter()
+            self._begun = time.thread_time()
         else:
-            self.seconds += time.perf_counter() - self._begun
+            self.seconds += time.thread_time() - self._begun

@@ -4,7 +4,7 @@ import asyncio
 import math
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from importlib.metadata import version
 from typing import Any
@@ -29,6 +29,7 @@ from shared.eventsourced.reading import Decoders, read
 from shared.eventsourced.rebuilding import REBUILD_SECONDS_MAX, UNHURRIED, rebuild
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.resending import Resending
+from shared.eventsourced.restoring import origin_problem, overtaken
 from shared.eventsourced.retrying import Letters
 from shared.eventsourced.service import Service, nothing_due
 from shared.eventsourced.store import Store, connect_pool
@@ -121,6 +122,7 @@ class Running:
                     await migrate(connection, self.service.migrations)
                     await check_tables(connection, [p.table for p in self.service.projections])
                     await self._prepare_positions(connection)
+                    self._refuse(await origin_problem(connection, self.service.name))
             except Exception as error:
                 if not (passes(error) or isinstance(error, asyncpg.InvalidCatalogNameError)):
                     raise
@@ -130,6 +132,17 @@ class Running:
             else:
                 del self._missing["store"]
                 return
+
+    def _refuse(self, problem: str) -> None:
+        """Write nothing more, and say why; nothing if there is no problem."""
+        if problem:
+            log.error("does not write", problem=problem)
+            self.work.refusal = problem
+
+    async def _on_heard(self, heard: Mapping[int, int]) -> None:
+        if not self.work.refusal:
+            async with self.pool.acquire() as connection:
+                self._refuse(await overtaken(connection, self.service.name, heard))
 
     async def _prepare_positions(self, connection: Any) -> None:
         speakers = sorted(self._speakers.values())
@@ -169,6 +182,7 @@ class Running:
             self.read_positions,
             self._send_control,
             self._caught_up,
+            self._on_heard,
         )
         self.commands = CommandQueue(
             self.work,
@@ -380,6 +394,8 @@ class Running:
             missing["process"] = "is stopping"
         if (fault := await self._store_fault()) is not None:
             missing["store"] = fault
+        if self.work.refusal:
+            missing["history"] = self.work.refusal
         if self.consumer.fault:
             missing["consumer"] = self.consumer.fault
         if self.relay.fault:

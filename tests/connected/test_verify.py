@@ -167,6 +167,9 @@ WRONG: dict[str, list[Row]] = {
         ("order", "UPDATE lanes SET head = 2 WHERE lane = 3"),
         ("credit", "INSERT INTO positions (speaker, lane, sequence) VALUES ('order', 3, 1)"),
     ],
+    "every_store_is_the_one_that_spoke": [
+        ("order", "INSERT INTO origin (cluster, database, problem) VALUES ('', 0, 'restored')")
+    ],
     "nothing_is_stuck": [("order", LETTER.format("parked"))],
     "orders_complete_when_paid": [placed(), shipped(), invoiced(), COMPLETED, ("receivables", ITEM.format(1))],
     "orders_table_is_what_was_recorded": [placed()],

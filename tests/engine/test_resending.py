@@ -30,8 +30,9 @@ class Case:
     def __init__(self) -> None:
         self.relay = Asked()
         self.sent: list[Control] = []
+        self.told: list[dict[int, int]] = []
         self.resending = Resending(
-            "order", cast(Relay, self.relay), ["credit"], self.positions, self.send, self.caught_up
+            "order", cast(Relay, self.relay), ["credit"], self.positions, self.send, self.caught_up, self.on_heard
         )
 
     async def positions(self) -> dict[tuple[str, int], int]:
@@ -39,6 +40,9 @@ class Case:
 
     async def send(self, value: bytes) -> None:
         self.sent.append(msgspec.json.decode(value, type=Control))
+
+    async def on_heard(self, lanes: Mapping[int, int]) -> None:
+        self.told.append(dict(lanes))
 
     async def caught_up(self) -> bool:
         return True
@@ -84,3 +88,19 @@ async def test_a_hole_before_what_the_speaker_never_said_is_forgotten(order: Cas
     await order.hear(kind="heads", speaker="credit", heads=heads)
     await order.resending.check(gaps)
     assert gaps == {}
+
+
+async def test_a_speaker_that_says_less_than_was_heard_before_is_told_so(order: Case) -> None:
+    await order.hear(kind="heads", speaker="credit", heads={"5": 7})
+    assert order.sent == [], "what was heard is not known yet"
+    await order.resending.check({})
+    await order.hear(kind="heads", speaker="credit", heads={"5": 7})
+    assert order.sent == []
+    await order.hear(kind="heads", speaker="credit", heads={"5": 6})
+    assert [(sent.kind, sent.speaker, sent.lanes) for sent in order.sent] == [("heard", "credit", {5: 7})]
+
+
+async def test_what_others_say_to_have_heard_of_us_is_handed_on(order: Case) -> None:
+    await order.hear(kind="heard", speaker="credit", lanes={"5": 7})
+    await order.hear(kind="heard", speaker="order", lanes={"5": 7, "99": 1, "6": SEQUENCE_MAX})
+    assert order.told == [{5: 7}]
