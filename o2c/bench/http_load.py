@@ -18,7 +18,7 @@ from uuid import uuid5
 import msgspec
 import uvloop
 
-from o2c.bench.orders import generate, ordinary
+from o2c.bench.orders import Mix, generate, ordinary
 from o2c.figures import percentile
 from services.order.api import ORDER_IDS
 from shared.contracts.inbound import Order
@@ -32,6 +32,7 @@ REPEATED_FROM = 40
 """How many requests back the repeated one is: 0.2 s at 200 requests per second."""
 ANSWER_SECONDS_MAX = 30.0
 SEED = 9_000
+ORDERS_PER_CUSTOMER = 10
 
 
 class Posted(Value, frozen=True, gc=False):
@@ -46,17 +47,22 @@ class Posted(Value, frozen=True, gc=False):
     cpu_seconds: float
 
 
+def mix_to_post(number: int) -> Mix:
+    """Customers of their own, so many that none reaches the credit limit even if nothing is ever paid."""
+    return Mix(tuple(f"BENCH-P{n}" for n in range(max(number // ORDERS_PER_CUSTOMER, 20))), ordinary(number).skus)
+
+
 def orders_to_post(number: int) -> list[Order]:
     """The orders as the system will know them: their ids are made from their idempotency keys."""
-    mix = ordinary(number)
-    return [evolved(o, order_id=str(uuid5(ORDER_IDS, o.order_id))) for o in generate(number, seed=SEED, mix=mix)]
+    orders = generate(number, seed=SEED, mix=mix_to_post(number))
+    return [evolved(order, order_id=str(uuid5(ORDER_IDS, order.order_id))) for order in orders]
 
 
 def requests_of(number: int, host: str) -> list[bytes]:
     """The requests, in the order of sending. A repeat has the key and body of one before it."""
     keep = {"customer_id", "currency", "lines"}
     fresh = []
-    for order in generate(number, seed=SEED, mix=ordinary(number)):
+    for order in generate(number, seed=SEED, mix=mix_to_post(number)):
         content = {name: value for name, value in msgspec.to_builtins(order).items() if name in keep}
         fresh.append(_request(host, order.order_id, json.dumps(content).encode()))
     requests: list[bytes] = []

@@ -54,6 +54,8 @@ CHECK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 DRAIN_SHARE, CLOSING_SHARE = 0.7, 0.9
 """Of the grace period: until when the work in hand may end, and until when all is closed, what hangs included."""
+STORE_ANSWER_SECONDS_MAX = 2.0
+"""How long a probe waits for the store: less than the probe itself is waited for."""
 CLOSING_SECONDS_MAX = 5.0
 """How long closing any one thing may take, in the grace period or without one."""
 
@@ -390,10 +392,8 @@ class Running:
         missing = dict(self._missing)
         if self._stopping.is_set():
             missing["process"] = "is stopping"
-        try:
-            await self.pool.fetchval("SELECT 1", timeout=2)
-        except Exception as error:
-            missing["store"] = f"{type(error).__name__}: {error}"
+        if (fault := await self._store_fault()) is not None:
+            missing["store"] = fault
         if self.work.refusal:
             missing["history"] = self.work.refusal
         if self.consumer.fault:
@@ -401,6 +401,21 @@ class Running:
         if self.relay.fault:
             missing["relay"] = self.relay.fault
         return missing
+
+    async def _store_fault(self) -> str | None:
+        """Why the store does not answer; None if it does.
+
+        Asked in a task that is left alone when it takes too long: with a server that hangs, a connection cannot even be
+        given back to the pool, and whoever asks (a probe) has to be answered.
+        """
+        asking = asyncio.ensure_future(self.pool.fetchval("SELECT 1"))
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that nobody misses it
+        await asyncio.wait([asking], timeout=STORE_ANSWER_SECONDS_MAX)
+        if not asking.done():
+            asking.cancel()
+            return f"no answer within {STORE_ANSWER_SECONDS_MAX:g} s"
+        error = asking.exception()
+        return None if error is None else f"{type(error).__name__}: {error}"
 
     async def status(self) -> dict[str, Any]:
         """Figures for operators: what this process has done, and how far it is behind.

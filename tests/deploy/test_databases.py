@@ -69,6 +69,18 @@ async def test_migrations_run_once_under_the_role_of_the_service(server: str, mo
         await connection.close()
 
 
+async def test_the_analyst_reads_the_views_for_people_and_nothing_else(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_analytics@{server}")
+    assert (await o2c("migrate", "analytics")).exit_code == 0
+    connection = await asyncpg.connect(f"postgresql://o2c_analyst@{server}/o2c_analytics")
+    assert await connection.fetchval("SELECT count(*) FROM analytics.orders") == 0
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.fetchval("SELECT count(*) FROM public.customers")
+    await connection.close()
+
+
 async def test_a_changed_migration_stops_the_roll_out(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_order@{server}")
     assert (await o2c("migrate", "order")).exit_code == 0

@@ -153,7 +153,7 @@ def test_every_service_has_a_database_a_role_and_a_migration_of_its_own() -> Non
         for cluster in of_kind(found, "Cluster").values()
         for role in cluster["spec"]["managed"]["roles"]
     }
-    assert roles == {f"o2c_{name}": f"o2c-{name}-database" for name in (*SERVICES, "reader")}
+    assert roles == {f"o2c_{name}": f"o2c-{name}-database" for name in (*SERVICES, "analyst", "reader")}
     databases = of_kind(found, "Database").values()
     assert {each["spec"]["name"]: each["spec"]["owner"] for each in databases} == {
         Settings().database_prefix + name: f"o2c_{name}" for name in services()

@@ -103,6 +103,8 @@ class Pieces:
         makers: Sequence[Callable[[], Piece]] = (self._inbound, self._said, self._control)
         piece = self._random.choices(makers, weights=(45, 50, 5))[0]()
         piece.headers.append((MARK, b"%d" % self._number))
+        if piece.key is None and piece.value is None:
+            piece.key = b""  # the client library sends nothing that has neither
         return piece
 
     # ---- inbound topics

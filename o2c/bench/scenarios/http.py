@@ -1,8 +1,8 @@
 """`POST /orders` while the whole cycle runs: orders come over HTTP and over Kafka, and all are carried to paid."""
 
 from o2c.bench.asked import SEED, Asked
-from o2c.bench.http_load import Posted, orders_to_post, poster
-from o2c.bench.orders import customers, generate
+from o2c.bench.http_load import Posted, mix_to_post, orders_to_post, poster
+from o2c.bench.orders import customers, generate, registered
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured, Rig, rig
 from o2c.bench.scenarios.cycle import percentiles
@@ -23,7 +23,8 @@ async def http(asked: Asked) -> Outcome:
     beside = round(number / POSTS_PER_SECOND * rate)
     posted = orders_to_post(number)
     course = asked.course(in_flight=number, rate=rate)
-    world = World(customers(max(number, beside)), generate(beside, seed=SEED), course, posted)
+    known = [*customers(beside), *registered(mix_to_post(number))]
+    world = World(known, generate(beside, seed=SEED), course, posted)
     async with rig(asked.options, asked.watch) as stack:
         measured, answers = await _both(stack, world, number)
     return _outcome(measured, answers, rate)
