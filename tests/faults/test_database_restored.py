@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +16,10 @@ from tests.faults.harness import System, case, until
 
 pytestmark = pytest.mark.faults
 
-SERVICE = os.environ.get("O2C_FAULT_RESTORED", "fulfillment")
-"""One whose decisions come out the same when they are made again; of the others docs/restoring.md tells."""
+SERVICE = "credit"
+"""As a listener it has three speakers, as a speaker two listeners; of the others docs/restoring.md tells."""
+NEEDS_PEOPLE = ("exposure_is_what_was_recorded",)
+"""What the procedure does not mend, and `o2c verify` shows: an invoice heard before its order is approved anew."""
 
 
 async def test_a_service_restored_from_an_older_backup_writes_nothing_until_its_history_is_mended_and_then_catches_up(
@@ -58,7 +59,8 @@ async def test_a_service_restored_from_an_older_backup_writes_nothing_until_its_
         run.outside.start_over()  # people and shops repeat what they asked for
         await run.reached(1.0)
         await system.o2c("rebuild", "analytics")
-        await run.end()
+        await run.end(known_wrong=NEEDS_PEOPLE)
+    system.whole = False  # later cases want every check green
 
 
 async def _dump(system: System, service: str, backup: Path) -> None:
