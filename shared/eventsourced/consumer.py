@@ -143,7 +143,7 @@ class Consumer:
                 await isolating(received, self._process, self._spoil)
                 break
             except PositionsMoved:
-                self.positions = await self._read_positions()
+                self.positions = {}  # read anew above, where a store that is away meanwhile is waited for
             except Exception as error:
                 self.fault = f"{type(error).__name__}: {error}"
                 log.warning("consumer waits", fault=self.fault)
