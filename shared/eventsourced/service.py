@@ -1,6 +1,6 @@
 """What a service is, as data: everything that `app.py` of a service wires and the process frame runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from shared.eventsourced.numbers import NumberSeries
 
 
+async def nothing_to_close() -> None:
+    """For services whose answers all end by themselves."""
+
+
 @dataclass(frozen=True)
 class Service:
     """One stage of the cycle. `migrations`: the folder of its numbered SQL files.
 
     `series`: which facts get gapless numbers inside the transaction that appends them.
     `routes`: given the command bus, the HTTP routes of the service.
+    `close`: called when the process was asked to stop; ends answers that have no end of their own (live updates).
     """
 
     name: str
@@ -34,3 +39,4 @@ class Service:
     says: Publishing = field(default_factory=dict)
     projections: tuple[Projection, ...] = ()
     series: "Mapping[type[Any], NumberSeries]" = field(default_factory=dict)
+    close: Callable[[], Coroutine[Any, Any, None]] = nothing_to_close
