@@ -4,14 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(PYTHON) requirements/install.py
 
-# Options for the commands below, as in: make demo DEMO="--orders 500", make test PYTEST="-k credit"
+# Options for the commands below, as in: make demo DEMO="--orders 500", make test PYTEST="-k credit",
+# make bench BENCH="latency --broker kafka"
 DEMO ?=
 UP ?=
-BENCH ?=
+BENCH ?= all
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run-environment dev-environment demo up down bench test faults check format lint types imports pure documents lock clean
+.PHONY: help run-environment dev-environment demo up down bench test faults deploy-check check format lint types imports pure documents lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,14 +32,17 @@ up: run-environment ## The embedded stack and all services, until Ctrl-C
 down: run-environment ## Take down what `o2c up --detach` brought up
 	@$(BIN)/o2c down
 
-bench: run-environment ## Orders per second, events per second, latency
+bench: run-environment ## Every figure of docs/performance.md on this machine: half an hour (o2c bench --help)
 	@$(BIN)/o2c bench $(BENCH)
 
-test: dev-environment ## All tests but the fault suite: pure, connected and end to end
-	@$(BIN)/python -m pytest -m "not faults" $(PYTEST)
+test: dev-environment ## All tests: pure, connected, end to end, and the fault suite
+	@$(BIN)/python -m pytest $(PYTEST)
 
-faults: dev-environment ## Kill, stop, empty and cut off parts of the whole system under load (needs Apache Kafka)
+faults: dev-environment ## The fault suite alone: parts of the whole system are killed, stopped, emptied, cut off under load
 	@$(BIN)/python -m pytest tests/faults $(PYTEST)
+
+deploy-check: dev-environment ## Judge the image, docker compose and the Kubernetes manifests (without Docker or a cluster)
+	@$(BIN)/python -m pytest tests/deploy $(PYTEST)
 
 check: lint types imports pure ## Format, lint, strict types, who imports whom, pure tests: seconds
 
@@ -53,7 +57,7 @@ imports: dev-environment
 	@$(BIN)/lint-imports
 
 pure: dev-environment
-	@$(BIN)/python -m pytest -q -m "not connected and not e2e and not faults"
+	@$(BIN)/python -m pytest -q -m "not connected and not e2e and not faults and not deploy"
 
 documents: dev-environment ## Make the documents that come from the code anew
 	@$(BIN)/python -m o2c.documents
@@ -63,13 +67,17 @@ format: dev-environment ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 # The lock files hold hashes for every platform, and no address of a package index.
-UV_COMPILE = uv pip compile pyproject.toml requirements/build.in --extra embedded --python-version 3.11 --universal \
-	--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+UV_OPTIONS = --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+UV_COMPILE = uv pip compile pyproject.toml requirements/build.in --extra embedded --universal $(UV_OPTIONS)
+UV_COMPILE_IMAGE = uv pip compile pyproject.toml requirements/build.in --universal $(UV_OPTIONS)
+UV_COMPILE_CHECKS = uv pip compile requirements/deploy.in --universal $(UV_OPTIONS)
 
 lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the path"; exit 1; }
 	$(UV_COMPILE) -o requirements/run.lock
 	$(UV_COMPILE) --extra dev -c requirements/run.lock -o requirements/dev.lock
+	$(UV_COMPILE_IMAGE) -c requirements/run.lock -o requirements/image.lock
+	$(UV_COMPILE_CHECKS) -o requirements/deploy.lock
 
 clean: ## Take the stack down; remove .venv, .o2c and all caches
 	@if [ -x $(BIN)/o2c ]; then $(BIN)/o2c down || true; fi

@@ -9,10 +9,11 @@ from shared.values import Value
 
 
 class Usage(Value, frozen=True, gc=False):
-    """What a process has used: CPU seconds (its own and its children's that ended), peak memory in bytes."""
+    """What a process has used: CPU seconds (its own and its ended children's), memory at its peak and now in bytes."""
 
     cpu_seconds: float
     peak_bytes: int
+    resident_bytes: int = 0
 
 
 def percentile(sorted_values: Sequence[float], percent: float) -> float:
@@ -31,8 +32,12 @@ def usage_of(pid: int) -> Usage:
     except OSError:
         return Usage(0.0, 0)
     ticks = sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime
-    peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
-    return Usage(ticks / os.sysconf("SC_CLK_TCK"), int(peak.split()[1]) * 1024)
+    return Usage(ticks / os.sysconf("SC_CLK_TCK"), _bytes(status, "VmHWM:"), _bytes(status, "VmRSS:"))
+
+
+def _bytes(status: str, name: str) -> int:
+    line = next((line for line in status.splitlines() if line.startswith(name)), f"{name} 0 kB")
+    return int(line.split()[1]) * 1024
 
 
 def tree_usage(pid: int) -> Usage:
@@ -41,7 +46,8 @@ def tree_usage(pid: int) -> Usage:
     Shared memory is counted in every process that touches it, so a sum over them would mean nothing.
     """
     parts = [usage_of(each) for each in (pid, *descendants(pid))]
-    return Usage(sum(part.cpu_seconds for part in parts), max(part.peak_bytes for part in parts))
+    largest = max(part.resident_bytes for part in parts)
+    return Usage(sum(part.cpu_seconds for part in parts), max(part.peak_bytes for part in parts), largest)
 
 
 def descendants(pid: int) -> list[int]:
@@ -63,3 +69,8 @@ def cpu_of_all(pids: Mapping[str, int]) -> dict[str, float]:
 def peak_mb_of_all(pids: Mapping[str, int]) -> dict[str, float]:
     """Peak memory of each named process (of its largest child, if that is larger), in MB of 10⁶ bytes."""
     return {name: round(tree_usage(pid).peak_bytes / 1e6, 1) for name, pid in pids.items()}
+
+
+def memory_mb_of_all(pids: Mapping[str, int]) -> dict[str, float]:
+    """Memory of each named process now (of its largest child, if that is larger), in MB of 10⁶ bytes."""
+    return {name: round(tree_usage(pid).resident_bytes / 1e6, 1) for name, pid in pids.items()}

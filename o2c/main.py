@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from o2c.commands import bench, dead_letters, demo, importing, orders, replaying, stack, status, verify
+from o2c.commands import (
+    bench,
+    dead_letters,
+    demo,
+    importing,
+    migrating,
+    orders,
+    replaying,
+    restoring,
+    stack,
+    status,
+    verify,
+)
 
 app = typer.Typer(
     name="o2c",
@@ -33,6 +45,7 @@ def _root(
 app.command()(stack.up)
 app.command()(stack.down)
 app.command("run")(stack.run_services)
+app.command()(migrating.migrate)
 app.command()(demo.demo)
 app.command()(status.status)
 app.command()(verify.verify)
@@ -41,5 +54,6 @@ app.add_typer(importing.app, name="import")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(replaying.replay)
 app.command()(replaying.rebuild)
+app.command()(restoring.restored)
 app.add_typer(orders.app, name="order")
 app.command()(stack.config)

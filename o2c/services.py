@@ -53,6 +53,10 @@ class Services:
         response = await self._response(service, "POST", path, json=body, headers=headers, timeout=seconds_max)
         return _json(service, response)
 
+    async def put(self, service: str, path: str, *, body: Mapping[str, Any]) -> Any:
+        """Have a service take this as the new content of a path; the JSON it answers."""
+        return _json(service, await self._response(service, "PUT", path, json=body))
+
     async def etag(self, service: str, path: str) -> str:
         """The ETag of what is there, to be handed to `post` as `seen`."""
         response = await self._response(service, "GET", path)

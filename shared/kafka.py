@@ -18,6 +18,10 @@ CONTROL_TOPIC = "o2c.control"
 METADATA_AGE_MS_MAX = 10_000
 """A raised number of partitions is seen by speakers and listeners within ten seconds; the default is five minutes."""
 
+TOPIC_CONFIGURATION = {"message.timestamp.type": "LogAppendTime"}
+"""Records are as old as the broker says. By the sender's clock, one that is an hour ahead could say nothing more (a
+broker refuses records from the future), and one that is behind would have its records expire early."""
+
 PRODUCER_BATCH_BYTES_MAX = 900_000
 """Below the broker's own limit for a batch of 1,048,588 bytes (message.max.bytes)."""
 
@@ -35,7 +39,10 @@ async def ensure_topics(servers: str, topics: Collection[str], *, partitions: in
         missing = set(topics) - set(await admin.list_topics())
         if not missing:
             return
-        new = [NewTopic(t, 1 if t == CONTROL_TOPIC else partitions, replication) for t in sorted(missing)]
+        new = [
+            NewTopic(t, 1 if t == CONTROL_TOPIC else partitions, replication, topic_configs=TOPIC_CONFIGURATION)
+            for t in sorted(missing)
+        ]
         response = await admin.create_topics(new)
         _raise_failures(response)
     finally:

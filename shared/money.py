@@ -5,7 +5,8 @@ from decimal import Decimal
 
 BASIS_POINTS = 10_000
 AMOUNT_MINOR_MAX = 10**15
-"""Largest amount the system takes, in minor units: sums of 9,000 such amounts still fit a 64-bit integer."""
+"""Largest amount the system takes, in minor units. It fits a 64-bit integer, and so do the sums of one document; sums
+beyond a document (of a customer, an account, a day) are `numeric` in SQL: 9,300 such amounts would be too many."""
 
 EXPONENTS: Mapping[str, int] = {
     **dict.fromkeys(("JPY", "KRW", "CLP", "ISK", "VND", "XAF", "XOF", "XPF", "PYG", "UGX", "RWF"), 0),

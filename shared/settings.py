@@ -31,7 +31,12 @@ class Settings(BaseSettings):
     kafka_partitions: int = Field(4, ge=1, le=48, description="Partitions of topics that are created by us")
     kafka_replication: int = Field(1, ge=1, le=9, description="Replicas of topics that are created by us")
     consume_records_max: int = Field(1000, ge=1, le=10_000, description="Largest batch from Kafka")
-    consume_poll_ms: int = Field(10, ge=1, le=10_000, description="Wait for records when there are none")
+    consume_session_ms: int = Field(
+        6_000, ge=1_000, le=300_000, description="A consumer that is silent for so long is taken for gone"
+    )
+    consume_poll_ms: int = Field(
+        250, ge=1, le=10_000, description="Ask again after so long without records; they are taken as they come"
+    )
     relay_records_max: int = Field(2000, ge=1, le=20_000, description="Largest batch to Kafka")
     relay_poll_ms: int = Field(50, ge=5, le=10_000, description="Look for facts of other replicas this often")
     heads_seconds: float = Field(2.0, gt=0, le=600, description="How often a speaker says how far it has spoken")
@@ -44,6 +49,9 @@ class Settings(BaseSettings):
     commands_queued_max: int = Field(5_000, ge=1, description="HTTP commands that may wait; more get a 503")
     commands_batch_max: int = Field(500, ge=1, description="HTTP commands that share a transaction")
     cached_states_max: int = Field(50_000, ge=0, description="Folded states kept in memory per service")
+    dead_letters_kept_days: int = Field(
+        90, ge=1, le=3_650, description="Dead letters that are done or dropped are deleted after so many days"
+    )
     shutdown_seconds: float = Field(20.0, gt=0, description="Grace period to finish a batch after SIGTERM")
 
     # ---- business policies

@@ -1,171 +1,164 @@
-"""`o2c bench`: the whole cycle under load, beside the bare chain, with what it cost."""
+"""`o2c bench`: what the system can do on this machine, figure by figure, beside the floors it must keep."""
 
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from types import TracebackType
+from typing import Annotated, Any, Self
 
 import msgspec
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from o2c.addresses import Addresses
-from o2c.bench.bare_chain import STAGES, BareChain
-from o2c.bench.orders import customers, generate
+from o2c.bench.asked import IN_FLIGHT, Asked
+from o2c.bench.outcome import Floor, Outcome
+from o2c.bench.scenarios import SCENARIOS, scenario
 from o2c.commands.output import AsJson, Exit, err, explained, fail, out, print_json, run, table
 from o2c.commands.stack import BrokerChoice, WithBroker
-from o2c.commands.stacking import addresses_of, fresh_stack, pids_of, report_to
-from o2c.environment import settings
-from o2c.figures import cpu_of_all, peak_mb_of_all, percentile, usage_of
-from o2c.outside.plan import ALL_IN_FULL
-from o2c.outside.world import Course, World
-from o2c.settling import settled
-from o2c.stack import SERVICES, StackOptions, default_home
-from o2c.verify.stores import open_stores
-from shared.errors import UnavailableError
-from shared.values import Value
+from o2c.commands.stacking import report_to
+from o2c.stack import Stack, StackOptions, default_home
 
-SEED = 1
-SETTLE_SECONDS_MAX = 60.0
-CHAIN_MESSAGES_MIN = 10_000
-"""Fewer would be over before the stages have found their pace."""
+ALL = "all"
 
-
-class BenchRun(Value, frozen=True, gc=False):
-    """What was measured. `cpu_seconds` and `peak_memory_mb` by process of the stack; the driver is `driver`."""
-
-    orders: int
-    seconds: float
-    events: int
-    latencies_ms: list[float]
-    chain_events: int
-    chain_seconds: float
-    cpu_seconds: Mapping[str, float]
-    peak_memory_mb: Mapping[str, float]
-    missing: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The report. CPU per order is that of the stack: services, database and broker, without the driver."""
-        events, bare = self.events / self.seconds, self.chain_events / self.chain_seconds
-        stack = sum(seconds for name, seconds in self.cpu_seconds.items() if name != "driver")
-        return {
-            "orders": self.orders,
-            "orders_per_second": round(self.orders / self.seconds, 1),
-            "events_per_second": round(events, 1),
-            "latency_ms": {f"p{p}": round(percentile(self.latencies_ms, p), 1) for p in (50, 95, 99)},
-            "bare_chain_events_per_second": round(bare, 1),
-            "share_of_bare_chain": round(events / bare, 4),
-            "cpu_seconds_per_order": round(stack / max(self.orders, 1), 6),
-            "peak_memory_mb": dict(self.peak_memory_mb),
-        }
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SCENARIO...]", help=f"Of {', '.join(SCENARIOS)}; or {ALL}. Default: cycle."),
+]
 
 
 def bench(
-    orders: Annotated[int, typer.Option(min=1, help="How many orders of four lines.")] = 3_000,
-    in_flight: Annotated[int, typer.Option(min=1, help="Orders on their way at once, at most.")] = 500,
-    rate: Annotated[float, typer.Option(min=0, help="Orders per second; 0: as fast as --in-flight allows.")] = 0.0,
+    scenarios: Names = None,
+    orders: Annotated[int | None, typer.Option(min=1, help="Orders to measure; default: the scenario's own.")] = None,
+    in_flight: Annotated[
+        int | None, typer.Option(min=1, help=f"Orders on their way at once, at most; at the peak {IN_FLIGHT}.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0, help="Orders per second over Kafka; 0: as fast as --in-flight allows.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="How long the sustained load lasts.")] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the figures there.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 when a floor is missed, too.")] = False,
     broker: WithBroker = BrokerChoice.EMBEDDED,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the whole cycle, placed to paid, and the bare chain in the same run.
+    """Measure what the system does on this machine: by default the whole cycle beside the bare chain.
 
-    The stack is its own, in a `bench` directory of the home that is emptied first, and ends with the command.
+    Each scenario has a stack of its own, in a `bench` directory of the home that is emptied before and after.
+
+    Exit code 1: what was measured means nothing, since orders were not carried to their end.
     """
+    names = _chosen(scenarios or ["cycle"])
     with explained():
         options = StackOptions(home=default_home() / "bench", broker=broker.value)
-    course = Course(SEED, ALL_IN_FULL, late_bp=0, in_flight_max=in_flight, rate=rate, from_beginning=False)
-    done = run(lambda: _bench(options, orders, course))
-    report_to(report, msgspec.json.format(msgspec.json.encode(done.as_json()), indent=2))
+    begun = time.monotonic()
+    done: dict[str, Outcome] = {}
+    for name in names:
+        started = time.monotonic()
+        with Watching(name) as watching:
+            measure, asked = scenario(name), Asked(options, watching, orders, in_flight, rate, minutes)
+            done[name] = run(partial(measure, asked))
+        if not as_json:
+            _show(name, done[name], time.monotonic() - started)
+        # After every scenario: the figures so far are there even if the next one fails.
+        content = _report(done, broker.value, time.monotonic() - begun)
+        report_to(report, msgspec.json.format(msgspec.json.encode(content), indent=2))
     if as_json:
-        print_json(done.as_json())
+        print_json(content)
     else:
-        _show(done)
-    if done.missing:
-        fail(f"not all orders were paid in time: {done.missing}", Exit.WRONG)
+        out.print(f"{len(done)} measured on the {broker.value} broker in {time.monotonic() - begun:.0f} s")
+    _end(done, options, strict)
 
 
-async def _bench(options: StackOptions, orders: int, course: Course) -> BenchRun:
-    world = World(customers(orders), generate(orders, seed=SEED), course)
-    messages = max(orders, CHAIN_MESSAGES_MIN) // 2
-    async with fresh_stack(options, keep=False) as state:
-        where = addresses_of(state)
-        chain = BareChain(where.database_url, where.kafka_servers, partitions=settings().kafka_partitions)
-        err.print("bare chain, first half")
-        # Before and after, since the machine's pace changes from minute to minute.
-        chain_seconds = await chain.run("before", messages, seed=1)
-        pids = pids_of(state)
-        cpu, events, seconds, missing = await _cycle(world, where, pids)
-        memory = peak_mb_of_all(pids)
-        err.print("bare chain, second half")
-        chain_seconds += await chain.run("after", messages, seed=2)
-    progress = world.progress
-    return BenchRun(
-        len(progress.completed),
-        seconds,
-        events,
-        progress.latencies_ms(),
-        2 * messages * STAGES,
-        chain_seconds,
-        cpu,
-        memory,
-        missing,
-    )
+def _chosen(given: Sequence[str]) -> list[str]:
+    unknown = sorted(set(given) - {*SCENARIOS, ALL})
+    if unknown:
+        fail(f"unknown scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)} and {ALL}", Exit.USAGE)
+    return list(SCENARIOS) if ALL in given else list(dict.fromkeys(given))
 
 
-async def _cycle(world: World, where: Addresses, pids: Mapping[str, int]) -> tuple[dict[str, float], int, float, str]:
-    """CPU seconds by process, events appended, seconds, and what is missing at the end."""
-    before: list[Any] = []
-
-    async def prepared() -> None:
-        if not await settled(where.http_urls, seconds_max=SETTLE_SECONDS_MAX):
-            raise UnavailableError("the services do not come to rest before the run; see their logs")
-        before.append((_cpu(pids), await _events(where)))
-
-    total = len(world.orders)
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err) as bars:
-        paid = bars.add_task("paid", total=total)
-        done = await world.run(
-            where.kafka_servers,
-            seconds_max=60 + total / 20,
-            watch=lambda: bars.update(paid, completed=world.progress.finished),
-            prepared=prepared,
-        )
-    seconds = time.monotonic() - world.started
-    # What follows from the last payments still belongs to the orders.
-    await settled(where.http_urls, seconds_max=SETTLE_SECONDS_MAX)
-    (cpu_before, events_before) = before[0]
-    cpu = {name: used - cpu_before[name] for name, used in _cpu(pids).items()}
-    return cpu, await _events(where) - events_before, seconds, "" if done else world.progress.missing()
+def _report(done: Mapping[str, Outcome], broker: str, seconds: float) -> dict[str, Any]:
+    """One scenario: its figures. Several: those of each, by name."""
+    run_itself = {"broker": broker, "total_seconds": round(seconds, 1)}
+    if len(done) == 1:
+        (name,) = done
+        return {"scenario": name, **done[name].as_json(), **run_itself}
+    return {"scenarios": {name: outcome.as_json() for name, outcome in done.items()}, **run_itself}
 
 
-def _cpu(pids: Mapping[str, int]) -> dict[str, float]:
-    # The stack's processes are our children: they are counted one by one, and not again with us.
-    return {**cpu_of_all(pids), "driver": usage_of(os.getpid()).cpu_seconds}
+def _end(done: Mapping[str, Outcome], options: StackOptions, strict: bool) -> None:
+    wrong = [f"{name}: {outcome.wrong}" for name, outcome in done.items() if outcome.wrong]
+    if wrong:
+        fail("; ".join(wrong), Exit.WRONG)  # the stack's logs and stores stay, to look for the reason
+    with explained():
+        Stack.wipe(options.home)
+    missed = [f"{name}: {floor.figure} {floor.value:g}, wanted {floor.sentence}" for name, floor in _missed(done)]
+    if strict and missed:
+        fail("; ".join(missed), Exit.WRONG)
 
 
-async def _events(where: Addresses) -> int:
-    """Events in all stores, counted: numbers that were taken by rolled back work are no events."""
-    async with open_stores(where.database_of) as stores:
-        return sum([(await stores.rows(service, "SELECT count(*) FROM events"))[0][0] for service in SERVICES])
+def _missed(done: Mapping[str, Outcome]) -> list[tuple[str, Floor]]:
+    return [(name, floor) for name, outcome in done.items() for floor in outcome.floors if not floor.kept]
 
 
-def _show(done: BenchRun) -> None:
-    figures = done.as_json()
+# ---- what people see
+
+
+class Watching:
+    """Shows on stderr what a scenario is doing: one line or bar per part of it."""
+
+    def __init__(self, name: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars = Progress(*columns, console=err)
+        self._name = name
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """A part goes on; `total` 0: it cannot be counted."""
+        if not total:
+            self._bars.console.print(f"{self._name}: {what}", highlight=False)
+            return
+        task = self._tasks.get(what)
+        if task is None:
+            task = self._tasks[what] = self._bars.add_task(f"{self._name}: {what}", total=total)
+        self._bars.update(task, completed=done)
+
+
+def _show(name: str, outcome: Outcome, seconds: float) -> None:
+    out.print(f"\n[bold]{name}[/] ({seconds:.0f} s)")
     listing = Table.grid(padding=(0, 2))
-    latency = figures["latency_ms"]
-    listing.add_row("orders, placed to paid", f"{figures['orders']} in {done.seconds:.1f} s")
-    listing.add_row("orders per second", str(figures["orders_per_second"]))
-    listing.add_row("events per second", str(figures["events_per_second"]))
-    listing.add_row("latency, ms", f"p50 {latency['p50']}   p95 {latency['p95']}   p99 {latency['p99']}")
-    listing.add_row("bare chain, events per second", str(figures["bare_chain_events_per_second"]))
-    listing.add_row("share of the bare chain", f"{figures['share_of_bare_chain']:.1%}")
-    listing.add_row("CPU per order", f"{figures['cpu_seconds_per_order'] * 1000:.2f} ms")
+    tables: dict[str, Mapping[str, Any]] = {}
+    for key, value in outcome.figures.items():
+        if isinstance(value, Mapping) and any(isinstance(each, Mapping) for each in value.values()):
+            tables[key] = value
+        elif isinstance(value, Mapping):
+            listing.add_row(_words(key), "   ".join(f"{each} {shown}" for each, shown in value.items()))
+        else:
+            listing.add_row(_words(key), str(value))
+    for floor in outcome.floors:
+        kept = "[green]kept[/]" if floor.kept else "[red]missed[/]"
+        listing.add_row(floor.figure, f"{floor.value:g}, wanted {floor.sentence}: {kept}")
+    if outcome.wrong:
+        listing.add_row("[bold red]wrong[/]", escape(outcome.wrong))
     out.print(listing)
-    processes = table("process", "CPU s", "peak MB")
-    for name, seconds in done.cpu_seconds.items():
-        processes.add_row(name, f"{seconds:.2f}", str(done.peak_memory_mb.get(name, "")))
-    out.print(processes)
+    for key, rows in tables.items():
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        shown = table(_words(key), *map(_words, columns))
+        for row_name, row in rows.items():
+            shown.add_row(row_name, *(str(row.get(column, "")) for column in columns))
+        out.print(shown)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")

@@ -22,6 +22,12 @@ class Placed(Value, frozen=True, gc=False):
     placed_at: datetime
 
 
+class Confirmed(Value, frozen=True, gc=False):
+    """OrderConfirmed, without its lines."""
+
+    order_id: str
+
+
 class Held(Value, frozen=True, gc=False):
     """OrderHeld."""
 
@@ -89,6 +95,7 @@ class Paid(Value, frozen=True, gc=False):
 
 NARROW: Mapping[type[Message], type[Value]] = {
     orders.OrderPlaced: Placed,
+    orders.OrderConfirmed: Confirmed,
     orders.OrderHeld: Held,
     orders.OrderCompleted: Completed,
     fulfillment.StockReserved: Reserved,

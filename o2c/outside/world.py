@@ -28,7 +28,8 @@ CHUNK = 500
 class Course:
     """How a run goes. `in_flight_max`: orders that are on their way at once; `late_bp`: articles that arrive late.
 
-    `rate`: orders per second that are sent at most, 0 for as fast as `in_flight_max` allows.
+    `rate`: orders per second that are sent at most, 0 for as fast as `in_flight_max` allows. `reserved_first`: the
+    warehouse ships nothing before every order is reserved, so that all of them are open at once.
     """
 
     seed: int
@@ -37,6 +38,7 @@ class Course:
     in_flight_max: int
     rate: float = 0.0
     from_beginning: bool = True
+    reserved_first: bool = False
 
 
 async def _nothing_to_prepare() -> None:
@@ -46,18 +48,24 @@ async def _nothing_to_prepare() -> None:
 class World:
     """Customers, their orders, and everybody who answers. One object is one run.
 
-    `clerk`: who sends payments with a wrong reference to their invoices; without one they wait for ever.
+    `orders` are sent by this run; those of `elsewhere` are placed by somebody else, and supplied, shipped and paid
+    here. `clerk`: who sends payments with a wrong reference to their invoices; without one they wait for ever.
     """
 
-    def __init__(self, customers: Sequence[Customer], orders: Iterable[Order], course: Course) -> None:
+    def __init__(
+        self, customers: Sequence[Customer], orders: Iterable[Order], course: Course, elsewhere: Iterable[Order] = ()
+    ) -> None:
         self._course = course
         self.orders = tuple(orders)
-        self.plans = {o.order_id: _kind(o, course) for o in self.orders}
+        expected = (*self.orders, *elsewhere)
+        self.plans = {o.order_id: _kind(o, course) for o in expected}
         self.customers = tuple(customers)
         self.progress = Progress(self.plans)
         self._bank = Bank(self.plans)
-        self._warehouse = Warehouse(self.orders)
-        self._supply = Supply(self.orders, seed=course.seed, late_bp=course.late_bp)
+        self._warehouse = Warehouse(expected)
+        self._supply = Supply(expected, seed=course.seed, late_bp=course.late_bp)
+        self._reserved: set[str] = set()
+        self._kept: list[Message] = []
         self._misdirected: dict[str, tuple[Invoice, Payment]] = {}
         self.clerk: Clerk | None = None
         self.published = 0
@@ -141,12 +149,23 @@ class World:
             case Received(payment_id=payment_id):
                 self._direct(payment_id)
                 return ()
-            case Reserved():
-                return self._warehouse.reserved(said)
+            case Reserved(order_id=order_id):
+                shipments = self._warehouse.reserved(said)
+                return self._shipping(order_id, shipments) if self._course.reserved_first else shipments
             case Short() as short:
                 return self._supply.backordered(short)
             case _:
                 return ()
+
+    def _shipping(self, order_id: str, shipments: Sequence[Message]) -> Sequence[Message]:
+        """Keep shipments until the last order is reserved; then they all leave."""
+        if order_id in self.plans:
+            self._kept += shipments
+            self._reserved.add(order_id)
+        if len(self._reserved) < len(self.plans):
+            return ()
+        leaving, self._kept = self._kept, []
+        return leaving
 
     def _paying_for(self, invoice: Invoice) -> Sequence[Payment]:
         payments = self._paying(self._bank.invoiced(invoice))

@@ -1,6 +1,7 @@
 """What every broker of the stack has in common: an address, and the question whether it serves Kafka clients."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -20,6 +21,11 @@ class Broker(Server):
     def servers(self) -> str:
         """Its bootstrap address."""
         return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def advice(self) -> Mapping[str, str]:
+        """Settings that suit this broker better than the services' own, as environment variables."""
+        return {}
 
     async def ready(self) -> bool:
         """Whether a client gets the cluster's metadata with at least one broker in it."""

@@ -229,7 +229,7 @@ class Stack:
             self._log(name),
             port,
             argv=self.options.command(name),
-            environment={**addresses, **self.options.environment},
+            environment={**addresses, **self.broker.advice, **self.options.environment},
             start_seconds_max=self.options.service_seconds_max,
             spawned=self._write,
         )

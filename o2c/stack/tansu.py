@@ -10,13 +10,14 @@ gone, and the relays publish again from the event stores. What was seen with aio
 - Adding partitions (`create_partitions`) is not supported (IncompatibleBrokerVersion), nor is reading a group's offsets
   through the admin client (`list_consumer_group_offsets` closes the connection): ask a consumer for `committed`.
 - No idempotent producer (InitProducerId fails) and no transactions.
-- The first join of a group takes half the consumer's `session_timeout_ms` (5 s at aiokafka's default of 10 s), however
-  soon all members are there.
+- Joining a group takes half the consumer's `session_timeout_ms` (5 s at aiokafka's default of 10 s), however soon all
+  members are there. Generations are counted from 0, which aiokafka takes for none (see `shared/kafka_mends.py`).
 """
 
 import importlib.resources
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,11 @@ from o2c.stack.processes import Launch
 @dataclass
 class Tansu(Broker):
     """One in-memory broker; a restart empties it."""
+
+    @property
+    def advice(self) -> Mapping[str, str]:
+        """Whoever joins a group here waits for half of its session, so that is kept as short as is safe."""
+        return {"O2C_CONSUME_SESSION_MS": "3000"}
 
     def launch(self) -> Launch:
         """It binds all interfaces unless told otherwise, so both of its addresses are spelt out."""

@@ -61,6 +61,15 @@ async def every_position_is_reached(stores: Stores) -> Finding:
     return together(findings)
 
 
+async def every_store_is_the_one_that_spoke(stores: Stores) -> Finding:
+    """No store was copied, or restored from a backup older than what its service has said, and not mended since."""
+    findings = []
+    for service in SERVICES:
+        rows = await stores.rows(service, "SELECT problem FROM origin WHERE problem <> ''")
+        findings.append(Finding(1, tuple(f"{service}: {problem}" for (problem,) in rows)))
+    return together(findings)
+
+
 async def nothing_is_stuck(stores: Stores) -> Finding:
     """No message is parked or waits behind one that is."""
     findings = []

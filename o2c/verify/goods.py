@@ -54,6 +54,15 @@ async def reserved_is_at_most_on_hand(stores: Stores) -> Finding:
     return at_most(await stores.table("fulfillment", _RESERVED), await stores.table("fulfillment", _ON_HAND))
 
 
+async def no_backorder_waits_beside_stock(stores: Stores) -> Finding:
+    """No order waits for an article of which there is something that nobody holds."""
+    rows = await stores.rows(
+        "fulfillment", "SELECT sku, backordered, on_hand - reserved FROM stock_levels ORDER BY sku"
+    )
+    wrong = [f"{sku}: {waiting} wait beside {free}" for sku, waiting, free in rows if waiting > 0 and free > 0]
+    return Finding(len(rows), tuple(wrong))
+
+
 async def shipped_is_at_most_ordered(stores: Stores) -> Finding:
     """Line by line, no more left the house than was ordered."""
     shipped = await stores.table("fulfillment", quantities(facts("fulfillment.Shipped")))

@@ -13,12 +13,14 @@ CHECKS: tuple[Callable[[Stores], Awaitable[Finding]], ...] = (
     engine.lanes_have_no_gaps,
     engine.everything_is_published,
     engine.every_position_is_reached,
+    engine.every_store_is_the_one_that_spoke,
     engine.nothing_is_stuck,
     orders.orders_complete_when_paid,
     orders.orders_table_is_what_was_recorded,
     exposure.exposure_is_what_was_recorded,
     goods.stock_is_what_was_recorded,
     goods.reserved_is_at_most_on_hand,
+    goods.no_backorder_waits_beside_stock,
     goods.shipped_is_at_most_ordered,
     goods.issued_is_shipped,
     documents.numbers_are_gapless,
@@ -62,7 +64,8 @@ async def verify_all(database_of: Callable[[str], str], *, seconds_max: float) -
 
 async def _once(database_of: Callable[[str], str]) -> Verdict:
     async with open_stores(database_of) as stores:
-        return Verdict(tuple([check(each.__name__, await each(stores)) for each in CHECKS]))
+        findings = await asyncio.gather(*(each(stores) for each in CHECKS))
+        return Verdict(tuple([check(each.__name__, found) for each, found in zip(CHECKS, findings, strict=True)]))
 
 
 async def trial_balance(database_of: Callable[[str], str]) -> int:

@@ -18,11 +18,13 @@ class Stores:
 
     def __init__(self, connections: Mapping[str, Any]) -> None:
         self._connections = connections
-        self._tables: dict[tuple[str, str], dict[Any, Any]] = {}
+        self._turns = {service: asyncio.Lock() for service in connections}
+        self._tables: dict[tuple[str, str], asyncio.Future[dict[Any, Any]]] = {}
 
     async def rows(self, service: str, sql: str) -> list[Any]:
-        """The rows of a query on a service's store."""
-        found: list[Any] = await self._connections[service].fetch(sql)
+        """The rows of a query on a service's store. Checks run side by side, but on each store one after the other."""
+        async with self._turns[service]:
+            found: list[Any] = await self._connections[service].fetch(sql)
         return found
 
     async def table(self, service: str, sql: str) -> dict[Any, Any]:
@@ -32,10 +34,12 @@ class Stores:
         """
         known = self._tables.get((service, sql))
         if known is None:
-            rows = await self.rows(service, sql)
-            known = {(row[0] if len(row) == 2 else tuple(row)[:-1]): row[-1] for row in rows}
-            self._tables[service, sql] = known
-        return known
+            known = self._tables[service, sql] = asyncio.ensure_future(self._table(service, sql))
+        return await known
+
+    async def _table(self, service: str, sql: str) -> dict[Any, Any]:
+        rows = await self.rows(service, sql)
+        return {(row[0] if len(row) == 2 else tuple(row)[:-1]): row[-1] for row in rows}
 
 
 @asynccontextmanager

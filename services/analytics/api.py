@@ -16,7 +16,7 @@ from services.analytics.views import (
 )
 from shared.errors import Problem
 from shared.eventsourced.commands import Commands
-from shared.http import PROBLEMS, Cursor, Limit, Page, invalid
+from shared.http import PROBLEMS, Cursor, Day, Limit, Page, invalid
 
 _ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 Status = Literal[
@@ -34,8 +34,8 @@ Status = Literal[
 
 
 def _period(
-    first: Annotated[date, Query(alias="from", description="First day (UTC)")],
-    end: Annotated[date, Query(alias="to", description="The day after the last")],
+    first: Annotated[Day, Query(alias="from", description="First day (UTC)")],
+    end: Annotated[Day, Query(alias="to", description="The day after the last")],
 ) -> tuple[date, date]:
     invalid([] if first < end else [Problem("to", "empty_period", "must be after `from`")])
     return first, end
@@ -84,7 +84,7 @@ def _figure_routes(router: APIRouter, commands: Commands) -> None:
         return await queries.cycle_times(commands, *period)
 
     @router.get("/trial-balance", response_model=TrialBalanceView)
-    async def get_trial_balance(on: date) -> Any:
+    async def get_trial_balance(on: Day) -> Any:
         """Every account up to and including a day, as heard of receivables."""
         return await queries.trial_balance(commands, on)
 

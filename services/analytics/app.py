@@ -19,7 +19,7 @@ def service(settings: Settings) -> Service:
 
     def all_routes(commands: Commands) -> APIRouter:
         router = routes(commands)
-        router.include_router(tower.routes(commands))
+        router.routes.extend(tower.routes(commands).routes)
         return router
 
     return Service(

@@ -17,11 +17,19 @@ from shared.errors import NotFoundError
 from shared.eventsourced.commands import Commands, Outcome
 from shared.eventsourced.decider import To
 from shared.http import PROBLEMS, Cursor, ExpectedVersion, Limit, Page, Trace, etag
+from shared.http.described import described, text, within
 from shared.http.parameters import PAGE_SIZE
 
 _STORABLE = r"^[^\x00]*$"  # PostgreSQL has no text with NUL
 Text = Annotated[str | None, Query(max_length=checks.TEXT_LENGTH_MAX, pattern=_STORABLE)]
 Id = Annotated[str, Path(max_length=checks.TEXT_LENGTH_MAX, pattern=_STORABLE)]
+
+_Id = Annotated[
+    str, text(1, checks.TEXT_LENGTH_MAX, r"^[^\x00-\x20\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f])?$")
+]
+_Text = Annotated[str, text(0, checks.TEXT_LENGTH_MAX)]
+_Reason = Annotated[str, text(0, checks.REASON_LENGTH_MAX)]
+_Quantity = Annotated[int, within(1, checks.QUANTITY_MAX)]
 
 # ---- Bodies
 
@@ -33,8 +41,8 @@ class Body(BaseModel):
 
 
 class NamedLineBody(Body):
-    line_no: int = Field(examples=[1])
-    quantity: int = Field(examples=[2])
+    line_no: Annotated[int, within(1, checks.LINE_NO_MAX)] = Field(examples=[1])
+    quantity: _Quantity = Field(examples=[2])
 
 
 def _pairs(lines: list[NamedLineBody]) -> list[tuple[int, int]]:
@@ -45,43 +53,49 @@ Instant = Annotated[datetime, Field(strict=False, examples=["2026-03-31T14:30:00
 
 
 class ReceiptBody(Body):
-    receipt_id: str = Field(examples=["R-1001"], description="The warehouse's id; makes repeats harmless")
-    sku: str = Field(examples=["85123A"])
-    quantity: int = Field(examples=[100])
+    receipt_id: _Id = Field(examples=["R-1001"], description="The warehouse's id; makes repeats harmless")
+    sku: _Id = Field(examples=["85123A"])
+    quantity: _Quantity = Field(examples=[100])
 
 
 class AdjustmentBody(Body):
-    adjustment_id: str = Field(examples=["A-7"], description="The caller's id; makes repeats harmless")
-    quantity_delta: int = Field(examples=[-2], description="What the count found more or less than the books said")
-    reason: str = Field(default="", examples=["broken"])
+    adjustment_id: _Id = Field(examples=["A-7"], description="The caller's id; makes repeats harmless")
+    quantity_delta: Annotated[
+        int, described(minimum=-checks.QUANTITY_MAX, maximum=checks.QUANTITY_MAX, **{"not": {"const": 0}})
+    ] = Field(examples=[-2], description="What the count found more or less than the books said")
+    reason: _Reason = Field(default="", examples=["broken"])
 
 
 class ShipmentBody(Body):
-    shipment_id: str = Field(examples=["S-1"], description="The warehouse's id; makes repeats harmless")
-    order_id: str = Field(examples=["O-1"])
+    shipment_id: _Id = Field(examples=["S-1"], description="The warehouse's id; makes repeats harmless")
+    order_id: _Id = Field(examples=["O-1"])
     shipped_at: Instant
-    lines: list[NamedLineBody] = Field(default=[], description="Empty: everything that is reserved for the order")
-    carrier: str = Field(default="", examples=["DHL"])
-    tracking: str = ""
+    lines: Annotated[list[NamedLineBody], described(maxItems=checks.LINES_MAX)] = Field(
+        default=[], description="Empty: everything that is reserved for the order"
+    )
+    carrier: _Text = Field(default="", examples=["DHL"])
+    tracking: _Text = ""
 
 
 class DeliveryBody(Body):
-    order_id: str = Field(examples=["O-1"])
+    order_id: _Id = Field(examples=["O-1"])
     delivered_at: Instant
 
 
 class ReturnBody(Body):
-    return_id: str = Field(examples=["RT-1"], description="The caller's id; makes repeats harmless")
-    order_id: str = Field(examples=["O-1"])
-    lines: list[NamedLineBody]
-    reason: str = Field(default="", examples=["too small"])
+    return_id: _Id = Field(examples=["RT-1"], description="The caller's id; makes repeats harmless")
+    order_id: _Id = Field(examples=["O-1"])
+    lines: Annotated[list[NamedLineBody], described(minItems=1, maxItems=checks.LINES_MAX)]
+    reason: _Reason = Field(default="", examples=["too small"])
 
 
 class ReturnReceiptBody(Body):
-    order_id: str = Field(examples=["O-1"])
+    order_id: _Id = Field(examples=["O-1"])
     received_at: Instant
     restocked: bool = Field(description="Whether the goods can be sold again")
-    lines: list[NamedLineBody] = Field(default=[], description="Empty: everything that was authorized")
+    lines: Annotated[list[NamedLineBody], described(maxItems=checks.LINES_MAX)] = Field(
+        default=[], description="Empty: everything that was authorized"
+    )
 
 
 # ---- Views

@@ -7,6 +7,7 @@ from services.fulfillment.domain.adjustment import adjustment
 from services.fulfillment.domain.fulfillment import fulfillment
 from services.fulfillment.domain.receipt import receipt
 from services.fulfillment.domain.stock import stock
+from services.fulfillment.due import due
 from services.fulfillment.policies import HEARS, react
 from services.fulfillment.projections import PROJECTIONS
 from services.fulfillment.publishing import SAYS
@@ -25,4 +26,5 @@ def service(_: Settings) -> Service:
         reactions=react,
         says=SAYS,
         projections=PROJECTIONS,
+        due=due,
     )

@@ -8,21 +8,31 @@ from fastapi import APIRouter, Header, Path, Query, Response, status
 from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from services.order import queries
-from services.order.domain.checks import REASON_LENGTH_MAX, id_problems, order_problems, text_problems
+from services.order.domain.checks import (
+    INVOICE_ON,
+    LINES_MAX,
+    QUANTITY_MAX,
+    REASON_LENGTH_MAX,
+    id_problems,
+    order_problems,
+    text_problems,
+)
 from services.order.domain.order import Invoice, Order, Status, order
 from services.order.domain.order_commands import CancelOrder, OrderCommand, PlaceOrder, RejectOrder
 from services.order.domain.order_facts import OrderLine
-from services.order.masters_api import Body, master_routes
+from services.order.masters_api import ID, Body, Currency, Price, TaxRate, TermsDays, master_routes
 from shared.errors import NotFoundError
 from shared.eventsourced.commands import Commands
 from shared.eventsourced.decider import To
 from shared.http import PROBLEMS, Cursor, ExpectedVersion, Limit, Page, Trace, etag, invalid
+from shared.http.described import described, text, within
 from shared.http.parameters import PAGE_SIZE
 
 ORDER_IDS = UUID("6f0d3b52-6c1e-5a0e-9f43-0d3b7f2f5a11")
 """Namespace of the order ids that are made from idempotency keys. Never to be changed: a repeat must meet its order."""
 
-OrderId = Annotated[str, Path(description="The sender's id of the order", examples=["O-1"])]
+OrderId = Annotated[str, ID, Path(description="The sender's id of the order", examples=["O-1"])]
+Reason = Annotated[str, text(1, REASON_LENGTH_MAX)]
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="Makes repeats harmless when the body has no `order_id`"),
@@ -32,38 +42,42 @@ IdempotencyKey = Annotated[
 class LineBody(Body):
     """One line as asked for."""
 
-    sku: str = Field(examples=["SKU-1"])
-    quantity: StrictInt = Field(description="1 to 1,000,000", examples=[2])
-    unit_price_minor: StrictInt = Field(description="Net of tax, in minor units", examples=[1_250])
-    tax_rate_bp: StrictInt = Field(default=0, description="Basis points: 2000 = 20 %", examples=[2_000])
+    sku: Annotated[str, ID] = Field(examples=["SKU-1"])
+    quantity: Annotated[StrictInt, within(1, QUANTITY_MAX)] = Field(description="1 to 1,000,000", examples=[2])
+    unit_price_minor: Price = Field(description="Net of tax, in minor units", examples=[1_250])
+    tax_rate_bp: TaxRate = Field(default=0, description="Basis points: 2000 = 20 %", examples=[2_000])
 
 
 class OrderBody(Body):
     """An order to be placed: the same as the message `o2c.inbound.Order.v1`."""
 
-    order_id: str | None = Field(default=None, description="Yours; makes repeats harmless", examples=["O-1"])
-    customer_id: str = Field(examples=["C-42"])
-    currency: str = Field(description="ISO 4217", examples=["EUR"])
-    lines: list[LineBody] = Field(description="1 to 500 lines")
+    order_id: Annotated[str, ID] | None = Field(
+        default=None, description="Yours; makes repeats harmless", examples=["O-1"]
+    )
+    customer_id: Annotated[str, ID] = Field(examples=["C-42"])
+    currency: Currency = Field(description="ISO 4217", examples=["EUR"])
+    lines: Annotated[list[LineBody], described(minItems=1, maxItems=LINES_MAX)] = Field(description="1 to 500 lines")
     placed_at: datetime | None = Field(
         default=None, description="With a zone; the instant of arrival without it", examples=["2026-03-31T12:00:00Z"]
     )
-    payment_terms_days: StrictInt = Field(default=30, description="0 to 365", examples=[30])
+    payment_terms_days: TermsDays = Field(default=30, description="0 to 365", examples=[30])
     prepaid: StrictBool = False
     ship_complete: StrictBool = Field(default=False, description="Ship nothing before everything can be shipped")
-    invoice_on: str = Field(default="shipment", description="`shipment` or `confirmation`", examples=["shipment"])
+    invoice_on: Annotated[str, described(enum=list(INVOICE_ON))] = Field(
+        default="shipment", description="`shipment` or `confirmation`", examples=["shipment"]
+    )
 
 
 class CancelBody(Body):
     """Why the order is called off; `reason` is for people."""
 
-    reason: str = Field(examples=["Ordered twice"])
+    reason: Reason = Field(examples=["Ordered twice"])
 
 
 class RejectBody(Body):
     """Why the held order is refused for good; `reasons` are for people."""
 
-    reasons: list[str] = Field(min_length=1, max_length=20, examples=[["No longer a customer of ours"]])
+    reasons: list[Reason] = Field(min_length=1, max_length=20, examples=[["No longer a customer of ours"]])
 
 
 class LineView(BaseModel):
@@ -199,7 +213,9 @@ def _reading_routes(router: APIRouter, commands: Commands) -> None:
         cursor: Cursor = None,
         limit: Limit = PAGE_SIZE,
         status: Annotated[Status | None, Query(description="Only orders of this status")] = None,
-        customer_id: Annotated[str | None, Query(max_length=64, description="Only orders of this customer")] = None,
+        customer_id: Annotated[
+            Annotated[str, ID] | None, Query(max_length=64, description="Only orders of this customer")
+        ] = None,
     ) -> dict[str, Any]:
         """Orders, youngest first."""
         if customer_id is not None:

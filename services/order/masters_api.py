@@ -5,16 +5,32 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response, status
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from services.order.domain.checks import customer_problems, id_problems, price_problems, product_problems
+from services.order.domain.checks import (
+    NAME_LENGTH_MAX,
+    TERMS_DAYS_MAX,
+    customer_problems,
+    id_problems,
+    price_problems,
+    product_problems,
+)
 from services.order.domain.customer import Customer, PutCustomer, customer
 from services.order.domain.product import ListProduct, Product, ProductCommand, SetPrice, product
 from shared.errors import NotFoundError
 from shared.eventsourced.commands import Commands, Outcome
 from shared.eventsourced.decider import To
 from shared.http import ExpectedVersion, Trace, etag, invalid
+from shared.http.described import CURRENCY, PRICE, TAX_RATE, described, text, within
 
-CustomerId = Annotated[str, Path(examples=["C-42"])]
-Sku = Annotated[str, Path(examples=["SKU-1"])]
+ID = described(minLength=1, maxLength=64, pattern=r"^(?!\.{1,2}$)[A-Za-z0-9._-]+$")
+"""What `id_problems` takes."""
+
+CustomerId = Annotated[str, ID, Path(examples=["C-42"])]
+Sku = Annotated[str, ID, Path(examples=["SKU-1"])]
+Name = Annotated[str, text(1, NAME_LENGTH_MAX)]
+Currency = Annotated[str, CURRENCY]
+Price = Annotated[StrictInt, PRICE]
+TaxRate = Annotated[StrictInt, TAX_RATE]
+TermsDays = Annotated[StrictInt, within(0, TERMS_DAYS_MAX)]
 
 
 class Body(BaseModel):
@@ -26,10 +42,10 @@ class Body(BaseModel):
 class CustomerBody(Body):
     """The master data of a customer as they are from now on."""
 
-    name: str = Field(examples=["Analytical Engines Ltd"])
-    country: str = Field(description="ISO 3166 alpha-2", examples=["GB"])
-    currency: str = Field(description="ISO 4217", examples=["EUR"])
-    payment_terms_days: StrictInt = Field(default=30, description="0 to 365", examples=[30])
+    name: Name = Field(examples=["Analytical Engines Ltd"])
+    country: Annotated[str, described(pattern="^[A-Z]{2}$")] = Field(description="ISO 3166 alpha-2", examples=["GB"])
+    currency: Currency = Field(description="ISO 4217", examples=["EUR"])
+    payment_terms_days: TermsDays = Field(default=30, description="0 to 365", examples=[30])
 
 
 class CustomerView(CustomerBody):
@@ -41,11 +57,11 @@ class CustomerView(CustomerBody):
 class ProductBody(Body):
     """A product to be listed; the price in minor units, net of tax; the rate in basis points."""
 
-    sku: str = Field(examples=["SKU-1"])
-    description: str = Field(examples=["Difference engine, model 2"])
-    unit_price_minor: StrictInt = Field(examples=[1_250])
-    currency: str = Field(description="ISO 4217", examples=["EUR"])
-    tax_rate_bp: StrictInt = Field(default=0, examples=[2_000])
+    sku: Annotated[str, ID] = Field(examples=["SKU-1"])
+    description: Name = Field(examples=["Difference engine, model 2"])
+    unit_price_minor: Price = Field(examples=[1_250])
+    currency: Currency = Field(description="ISO 4217", examples=["EUR"])
+    tax_rate_bp: TaxRate = Field(default=0, examples=[2_000])
 
 
 class ProductView(ProductBody):
@@ -55,8 +71,8 @@ class ProductView(ProductBody):
 class PriceBody(Body):
     """The list price from now on, net of tax, in minor units."""
 
-    unit_price_minor: StrictInt = Field(examples=[1_300])
-    currency: str = Field(description="ISO 4217", examples=["EUR"])
+    unit_price_minor: Price = Field(examples=[1_300])
+    currency: Currency = Field(description="ISO 4217", examples=["EUR"])
 
 
 def master_routes(router: APIRouter, commands: Commands) -> None:

@@ -13,10 +13,11 @@ from services.receivables.domain.account_facts import ApplyCash, UnapplyCash, Wr
 from services.receivables.domain.payment import RegisterPayment, checked_payment, payment
 from services.receivables.domain.texts import ID_LENGTH_MAX, text_problems
 from services.receivables.views import (
+    PERSON_LENGTH_MAX,
+    REASON_LENGTH_MAX,
     AccountView,
     AgingView,
     ApplyBody,
-    Day,
     JournalLineView,
     OpenItemView,
     PaymentBody,
@@ -30,10 +31,7 @@ from services.receivables.views import (
 from shared.errors import NotFoundError, Problem
 from shared.eventsourced.commands import Commands
 from shared.eventsourced.decider import To
-from shared.http import PROBLEMS, Cursor, ExpectedVersion, Limit, Page, Trace, etag, invalid
-
-PERSON_LENGTH_MAX = 100
-REASON_LENGTH_MAX = 200
+from shared.http import PROBLEMS, Cursor, Day, Limit, Page, SeenVersion, Trace, etag, invalid
 
 _ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 Id = Annotated[str, Path(max_length=ID_LENGTH_MAX, pattern=_ID_PATTERN)]
@@ -88,9 +86,7 @@ def _account_routes(router: APIRouter, commands: Commands, today: Callable[[], d
         return await queries.account(commands, customer_id)
 
     @router.post("/accounts/{customer_id}/apply", response_model=OpenItemView)
-    async def apply_cash(
-        customer_id: Id, body: ApplyBody, response: Response, seen: ExpectedVersion, trace: Trace
-    ) -> Any:
+    async def apply_cash(customer_id: Id, body: ApplyBody, response: Response, seen: SeenVersion, trace: Trace) -> Any:
         """Apply unapplied money to an open invoice. If-Match is required: a repeat must not apply twice."""
         invalid([*_body_problems(body), *_unseen(seen)])
         command = ApplyCash(body.source_id, body.invoice_id, customer_id, body.amount_minor, body.by, today())
@@ -100,7 +96,7 @@ def _account_routes(router: APIRouter, commands: Commands, today: Callable[[], d
 
     @router.post("/accounts/{customer_id}/unapply", response_model=OpenItemView)
     async def unapply_cash(
-        customer_id: Id, body: UnapplyBody, response: Response, seen: ExpectedVersion, trace: Trace
+        customer_id: Id, body: UnapplyBody, response: Response, seen: SeenVersion, trace: Trace
     ) -> Any:
         """Take an application back: the invoice is open again, the money is credit. If-Match is required."""
         invalid([*_body_problems(body), *_unseen(seen)])
@@ -121,9 +117,7 @@ def _item_routes(router: APIRouter, commands: Commands, today: Callable[[], date
         return await queries.open_items(commands, customer_id, overdue_on, cursor, limit)
 
     @router.post("/open-items/{invoice_id}/write-off", response_model=OpenItemView)
-    async def write_off(
-        invoice_id: Id, body: WriteOffBody, response: Response, seen: ExpectedVersion, trace: Trace
-    ) -> Any:
+    async def write_off(invoice_id: Id, body: WriteOffBody, response: Response, seen: SeenVersion, trace: Trace) -> Any:
         """Give up what is open on an invoice, by a person and for a reason."""
         invalid(
             [

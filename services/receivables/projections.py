@@ -57,6 +57,7 @@ ITEM_MOVEMENTS = Table(
         Column("amount_minor", "bigint"),
         Column("effective_on", "date"),
     ),
+    appended=True,
 )
 
 
@@ -120,6 +121,7 @@ PAYMENTS = Table(
         Column("reference", "text"),
         Column("order_id", "text"),
     ),
+    appended=True,
 )
 
 
@@ -143,6 +145,7 @@ JOURNAL_LINES = Table(
         Column("document", "text"),
         Column("order_id", "text"),
     ),
+    appended=True,
 )
 
 

@@ -80,7 +80,7 @@ async def unapplied(commands: Commands, customer_id: str | None, cursor: str | N
 async def account(commands: Commands, customer_id: str) -> dict[str, Any]:
     """A customer's sums per currency, and their oldest open items and unapplied money (500 of each at most)."""
     balances = await commands.fetch(
-        """SELECT currency, sum(due)::bigint AS open_minor, sum(credit)::bigint AS unapplied_minor FROM (
+        """SELECT currency, sum(due) AS open_minor, sum(credit) AS unapplied_minor FROM (
                SELECT currency, open_minor AS due, 0 AS credit FROM open_items
                WHERE customer_id = $1 AND open_minor > 0
                UNION ALL
@@ -92,7 +92,7 @@ async def account(commands: Commands, customer_id: str) -> dict[str, Any]:
     credits = await unapplied(commands, customer_id, None, ACCOUNT_ROWS_MAX)
     return {
         "customer_id": customer_id,
-        "balances": [dict(row) for row in balances],
+        "balances": [_whole(row) for row in balances],
         "open_items": items["items"],
         "unapplied": credits["items"],
         "more": items["next"] is not None or credits["next"] is not None,

@@ -3,18 +3,21 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
+from services.receivables.domain.payment import METHOD_LENGTH_MAX, REFERENCE_LENGTH_MAX
+from services.receivables.domain.texts import ID_LENGTH_MAX
+from shared.http import Day
+from shared.http.described import CURRENCY, text, within
+from shared.money import AMOUNT_MINOR_MAX
 
-def _written_day(value: object) -> object:
-    # Without this a number would be taken for seconds since 1970.
-    if isinstance(value, date) or (isinstance(value, str) and len(value) == 10 and value[4] == value[7] == "-"):
-        return value
-    raise ValueError("must be a day such as 2026-03-31")
+PERSON_LENGTH_MAX = 100
+REASON_LENGTH_MAX = 200
 
-
-Day = Annotated[date, BeforeValidator(_written_day)]
-"""A day, written as YYYY-MM-DD and in no other way."""
+_NOT_BLANK = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+_Id = Annotated[str, text(1, ID_LENGTH_MAX, _NOT_BLANK)]
+_Amount = Annotated[StrictInt, within(1, AMOUNT_MINOR_MAX)]
+_Person = Annotated[str, text(1, PERSON_LENGTH_MAX, _NOT_BLANK)]
 
 
 class Body(BaseModel):
@@ -26,39 +29,41 @@ class Body(BaseModel):
 class PaymentBody(Body):
     """Money that came in, with the same fields as the message on `o2c.inbound.payments`."""
 
-    payment_id: str = Field(description="The bank's or provider's id; a repeat changes nothing", examples=["PAY-7781"])
-    customer_id: str = Field(examples=["C-42"])
-    amount_minor: StrictInt = Field(description="Minor units of `currency`, at least 1", examples=[12050])
-    currency: str = Field(description="ISO 4217", examples=["EUR"])
+    payment_id: _Id = Field(description="The bank's or provider's id; a repeat changes nothing", examples=["PAY-7781"])
+    customer_id: _Id = Field(examples=["C-42"])
+    amount_minor: _Amount = Field(description="Minor units of `currency`, at least 1", examples=[12050])
+    currency: Annotated[str, CURRENCY] = Field(description="ISO 4217", examples=["EUR"])
     value_on: Day = Field(description="The bank's value day", examples=["2026-03-31"])
-    method: str = Field("transfer", examples=["transfer", "card"])
-    reference: str = Field("", description="What the payer wrote; invoice numbers in it are paid first")
-    order_id: str = Field("", description="Which order a prepayment is for")
+    method: Annotated[str, text(1, METHOD_LENGTH_MAX, _NOT_BLANK)] = Field("transfer", examples=["transfer", "card"])
+    reference: Annotated[str, text(0, REFERENCE_LENGTH_MAX)] = Field(
+        "", description="What the payer wrote; invoice numbers in it are paid first"
+    )
+    order_id: Annotated[str, text(0, ID_LENGTH_MAX)] = Field("", description="Which order a prepayment is for")
 
 
 class ApplyBody(Body):
     """Which unapplied money shall pay which open invoice, and who says so."""
 
-    source_id: str = Field(description="The payment or credit note whose money is used", examples=["PAY-7781"])
-    invoice_id: str = Field(examples=["O-1-1"])
-    amount_minor: StrictInt = Field(description="At most what is unapplied and what is due", ge=1, examples=[12050])
-    by: str = Field(description="The person who decides", examples=["Ada Byron"])
+    source_id: _Id = Field(description="The payment or credit note whose money is used", examples=["PAY-7781"])
+    invoice_id: _Id = Field(examples=["O-1-1"])
+    amount_minor: _Amount = Field(description="At most what is unapplied and what is due", ge=1, examples=[12050])
+    by: _Person = Field(description="The person who decides", examples=["Ada Byron"])
 
 
 class UnapplyBody(Body):
     """Which application shall be taken back, in full or in part, and who says so."""
 
-    source_id: str = Field(description="The payment or credit note whose money pays the invoice", examples=["PAY-7781"])
-    invoice_id: str = Field(examples=["O-1-1"])
-    amount_minor: StrictInt = Field(description="At most what is applied", ge=1, examples=[12050])
-    by: str = Field(description="The person who decides", examples=["Ada Byron"])
+    source_id: _Id = Field(description="The payment or credit note whose money pays the invoice", examples=["PAY-7781"])
+    invoice_id: _Id = Field(examples=["O-1-1"])
+    amount_minor: _Amount = Field(description="At most what is applied", ge=1, examples=[12050])
+    by: _Person = Field(description="The person who decides", examples=["Ada Byron"])
 
 
 class WriteOffBody(Body):
     """Why what is open shall not be collected, and who says so."""
 
-    by: str = Field(description="The person who decides", examples=["Ada Byron"])
-    reason: str = Field(examples=["Not worth a reminder"])
+    by: _Person = Field(description="The person who decides", examples=["Ada Byron"])
+    reason: Annotated[str, text(1, REASON_LENGTH_MAX, _NOT_BLANK)] = Field(examples=["Not worth a reminder"])
 
 
 class PaymentRegisteredView(BaseModel):
@@ -108,7 +113,7 @@ class OpenItemView(BaseModel):
 class UnappliedView(BaseModel):
     """Money of a customer that pays nothing yet. `kind`: `payment` or `credit_note`."""
 
-    source_id: str
+    source_id: _Id
     kind: str
     customer_id: str
     currency: str

@@ -6,6 +6,7 @@ are waited for inside the handler; a message that can never be processed is park
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -53,6 +54,7 @@ def subscribe(
     group_id: str | None,
     records_max: int,
     poll_ms: int,
+    session_ms: int,
 ) -> Any:
     """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber."""
 
@@ -78,19 +80,25 @@ def subscribe(
         ack_policy=AckPolicy.NACK_ON_ERROR if group_id else AckPolicy.ACK_FIRST,
         parser=tolerant,
         codec=RawCodec(),
-        session_timeout_ms=6_000,
-        heartbeat_interval_ms=2_000,
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=session_ms // 3,
         max_poll_interval_ms=300_000,
         rebalance_timeout_ms=10_000,
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=500,
         fetch_min_bytes=1,
         max_partition_fetch_bytes=4 * 1024 * 1024,
         isolation_level="read_uncommitted",  # nobody writes transactions; some brokers deliver aborted ones anyway
     )
 
+    async def take(consumer: Any) -> tuple[Any, ...]:
+        # FastStream's own sleeps as long again after a poll that brought nothing: the next record would wait for that.
+        found = await consumer.getmany(timeout_ms=poll_ms, max_records=records_max)
+        return tuple(chain(*found.values()))
+
     async def on_records(records: list[Any], message: KafkaMessage) -> None:
         await handler(list(message.raw_message))
 
+    subscriber.get_msg = take
     subscriber(on_records)
     return subscriber
 

@@ -17,7 +17,7 @@ class Decider(Generic[S, C, F]):
     `decide(state, command)` returns new facts (none for a repeat) and raises `DomainError` only for a caller
     who can be told; `evolve(state, fact)` never refuses. `facts` lists every fact class of its streams.
     `snapshots`: whether streams of this kind grow without bound and so want snapshots. `state_version`: raise it when
-    `evolve` or the state's shape changes, so that old snapshots are not used any more.
+    `evolve` or the state's shape changes, so that old snapshots are not used any more; `tests/states/` keeps them.
     """
 
     name: str

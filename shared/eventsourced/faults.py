@@ -19,14 +19,24 @@ WAIT_SECONDS_MAX = 5.0
 # rollback, resources, object state, operator intervention, system error, configuration, internal error.
 _PASSING_SQLSTATES = ("08", "25", "40", "53", "55", "57", "58", "F0", "XX")
 
+_PASSING = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.InterfaceError,
+    # What asyncpg says of a connection that was cut between two of its steps ("cannot switch to state 15; another
+    # operation (2) is in progress"): nothing about the data, and the next connection is another.
+    asyncpg.InternalClientError,
+    KafkaError,
+    ConcurrencyError,
+    UnavailableError,
+)
+
 
 def passes(error: BaseException) -> bool:
     """Whether trying again later can help."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate or "XX")[:2] in _PASSING_SQLSTATES
-    return isinstance(
-        error, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, KafkaError, ConcurrencyError, UnavailableError)
-    )
+    return isinstance(error, _PASSING)
 
 
 class Backoff:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.contracts.catalogue import INBOUND_TOPICS, contract_of
 from shared.eventsourced.policy import Hears
 from shared.eventsourced.projecting import MessageProjection, Row, Table
 from shared.eventsourced.reading import Decoders, Received
@@ -55,6 +56,10 @@ class Translator:
     """From a received message to the work it asks for, by the policies and projections of one service."""
 
     def __init__(self, hears: Hears, projections: Sequence[MessageProjection], decoders: Decoders) -> None:
+        for message in {message for projection in projections for message in projection.rows}:
+            if contract_of(message).topic in INBOUND_TOPICS:
+                # It has no position, so a repeat would write its rows again; the fact that it leads to has one.
+                raise ValueError(f"{message.__name__} may be repeated for ever: no rows can follow from it")
         self._hears = hears
         self._projections = projections
         self._decoders = decoders

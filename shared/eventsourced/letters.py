@@ -41,7 +41,10 @@ ON CONFLICT (digest) DO UPDATE SET attempts = d.attempts + 1, status = excluded.
     reason = excluded.reason, resolved_at = NULL
 """
 
-BLOCKED = "SELECT DISTINCT stream FROM dead_letters WHERE status IN ('parked', 'waiting') AND stream <> ''"
+BLOCKED_MAX = 1_000
+"""With so many open letters or more, a batch asks about its own streams only: what it costs has a bound."""
+BLOCKED = f"SELECT stream FROM dead_letters WHERE status IN ('parked', 'waiting') AND stream <> '' LIMIT {BLOCKED_MAX}"
+BLOCKED_AMONG = "SELECT DISTINCT stream FROM dead_letters WHERE status IN ('parked', 'waiting') AND stream = ANY ($1)"
 
 
 def reason_of(error: Exception) -> tuple[str, str]:

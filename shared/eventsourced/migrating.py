@@ -12,6 +12,12 @@ from shared.eventsourced.projecting import Table
 ENGINE_MIGRATIONS = Path(__file__).parent / "migrations"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK = 7_201_928
+MIGRATION_SECONDS_MAX = 3_600
+_UNIQUE = """
+SELECT array_agg(a.attname::text)
+FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL GROUP BY i.indexrelid
+"""
 
 
 class MigrationError(O2CError):
@@ -53,7 +59,9 @@ async def migrate(connection: Any, service_folder: Path) -> list[int]:
                     raise MigrationError(f"{path.name} was applied with other content; add a new migration instead")
                 continue
             async with connection.transaction():
-                await connection.execute(sql)
+                # A new index on a large table takes as long as it takes; processes that start meanwhile wait for it.
+                await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+                await connection.execute(sql, timeout=MIGRATION_SECONDS_MAX)
                 await connection.execute(
                     "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",
                     number,
@@ -67,7 +75,10 @@ async def migrate(connection: Any, service_folder: Path) -> list[int]:
 
 
 async def check_tables(connection: Any, tables: Iterable[Table]) -> None:
-    """Every declared read table is in the database, with these columns and keys. MigrationError says which is not."""
+    """Every declared read table is in the database, with these columns and keys. MigrationError says what is not.
+
+    Only a table that is appended to may do without a unique index on its key.
+    """
     for table in tables:
         rows = await connection.fetch(
             "SELECT a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a "
@@ -81,3 +92,8 @@ async def check_tables(connection: Any, tables: Iterable[Table]) -> None:
                 raise MigrationError(
                     f"{table.name}.{column.name} is declared as {kind} but is {there.get(column.name, 'missing')}"
                 )
+        key = sorted(column.name for column in table.key)
+        if not table.appended and key not in [
+            sorted(names) for (names,) in await connection.fetch(_UNIQUE, table.name)
+        ]:
+            raise MigrationError(f"{table.name} has no unique index on exactly {', '.join(key)}, its declared key")

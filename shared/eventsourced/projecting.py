@@ -61,7 +61,10 @@ class FactProjection:
 
 @dataclass(frozen=True, eq=False)
 class MessageProjection:
-    """Rows that follow from heard messages: message class → (message, heard) → rows; for services without facts."""
+    """Rows that follow from messages of other services: message class → (message, heard) → rows.
+
+    For services without facts. Inbound messages are refused: they may come again for ever.
+    """
 
     table: Table
     rows: Mapping[type[Any], Callable[[Any, Heard], Iterable[Row]]]

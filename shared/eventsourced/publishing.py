@@ -15,7 +15,17 @@ gaps by the speaker, and consumers deduplicate by (speaker, lane, sequence). 48 
 
 def lane_of(key: str) -> int:
     """The lane of a Kafka key: CRC-32 modulo 48. Part of the stored contract, never to be changed."""
-    return crc32(key.encode()) % LANES
+    return lane_of_bytes(key.encode())
+
+
+def lane_of_bytes(key: bytes) -> int:
+    """The same for a key as Kafka holds it."""
+    return crc32(key) % LANES
+
+
+def source_of(service: str) -> bytes:
+    """The CloudEvents source of what a service says; listeners take nothing else from its topic."""
+    return f"/o2c/{service}".encode()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from shared.contracts.shape import problems_of
 from shared.errors import ContractError, Problem
 from shared.eventsourced.letters import Letter
 from shared.eventsourced.policy import Heard
-from shared.eventsourced.publishing import LANES
+from shared.eventsourced.publishing import lane_of_bytes, source_of
 
 ID_BYTES_MAX = 512
 """Longest id, type or subject header we take."""
@@ -75,7 +75,7 @@ def read(record: Any, speakers: Mapping[str, str], body_bytes_max: int) -> Recei
     if speaker is not None:
         # First of all the position: with it a lane goes on behind a message that is wrong in whatever else.
         try:
-            received.lane, received.sequence = _position(headers)
+            received.lane, received.sequence = _position(headers, record.key, speaker)
         except (KeyError, ValueError):
             received.poison = _no_position(record.topic)
             return received
@@ -95,10 +95,14 @@ def _is_structured(headers: Mapping[str, bytes]) -> bool:
     return "ce_type" not in headers and headers.get("content-type", b"").startswith(b"application/cloudevents+json")
 
 
-def _position(headers: Mapping[str, bytes]) -> tuple[int, int]:
+def _position(headers: Mapping[str, bytes], key: bytes | None, speaker: str) -> tuple[int, int]:
+    """The place that the speaker gave. What is of another source or in a lane that is not its key's takes no place:
+    it would take that of a true message, which would then be a repeat."""
     lane, sequence = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
-    if not (0 <= lane < LANES and 0 < sequence < 2**62):
-        raise ValueError("lane or sequence out of range")
+    if not 0 < sequence < 2**62:
+        raise ValueError("sequence out of range")
+    if headers["ce_source"] != source_of(speaker) or lane != lane_of_bytes(key or b""):
+        raise ValueError("not the speaker's own")
     return lane, sequence
 
 

@@ -2,6 +2,8 @@
 
 One relay per service leads (a session lock in its database); two at once for a moment do no harm, since both say the
 same messages with the same ids and sequences. The cursor moves only after Kafka has acknowledged.
+The lock has a lease: the server ends the session of a leader that asks nothing of it for LEASE_SECONDS (a process that
+is frozen, a host that is gone), and with its session a leader that comes back has lost the cursor, too.
 """
 
 import asyncio
@@ -16,17 +18,23 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from eventsourcing.utils import TopicError
 
-from shared.eventsourced.facts import Recorded
+from shared.errors import O2CError
+from shared.eventsourced.facts import Recorded, stored_name
 from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.fresh import Appended, Fresh, Placed
 from shared.eventsourced.mapper import decode_fact
-from shared.eventsourced.publishing import Publishing
+from shared.eventsourced.publishing import Publishing, source_of
+from shared.eventsourced.restoring import Lost, key_in
+from shared.eventsourced.store import COMMAND_SECONDS_MAX, LIMITS
 from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_producer
 
 log = structlog.get_logger()
 
-SEND_SECONDS_MAX = 30
+LEASE_SECONDS = 25
+SEND_SECONDS_MAX = 20
+"""Shorter than the lease, since the relay asks nothing of the database while it sends."""
 LETTERS_MAX = 200
 LETTER_BYTES_MAX = 200_000
 """How much of a dead letter's key and body is told to the world: two must fit a batch, and the table has it whole."""
@@ -42,7 +50,22 @@ SELECT originator_id, originator_version, topic, state, lane, sequence FROM even
 WHERE notification_id > $1 AND notification_id <= $2 AND lane = ANY($3::smallint[]) ORDER BY notification_id
 """
 
+_WAS_SAID = "SELECT EXISTS (SELECT FROM events WHERE topic = $1 AND lane IS NOT NULL)"
+
 _encode = msgspec.json.Encoder().encode
+
+
+class UnsaidError(O2CError):
+    """A fact that was public has no message any more; the text says what to do."""
+
+    code = "unsaid"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"{', '.join(names)}: recorded as public, but this release does not say it. Keep it in SAYS of "
+            "publishing.py even if it is recorded no more (what was said can be asked for again), "
+            "or run the release that says it"
+        )
 
 
 class Outgoing(msgspec.Struct, gc=False):
@@ -73,11 +96,12 @@ class Relay:
         self._ensure_topics = ensure_topics
         self._records_max, self._poll_seconds, self._heads_seconds = records_max, poll_ms / 1000, heads_seconds
         self._topic = next(iter(says.values())).contract.topic if says else ""
-        self._source = f"/o2c/{service}".encode()
+        self._source = source_of(service)
         self._forms = {
             fact: (each.of, each.contract.name.encode(), each.contract.key, each.contract.subject)
             for fact, each in says.items()
         }
+        self._lost = f"o2c.{service}.Lost.v1".encode()
         self._wake = asyncio.Event()
         self._fresh = Fresh()
         self._again: dict[int, int] = {}
@@ -112,7 +136,10 @@ class Relay:
             producer = new_producer(self._servers)
             connection = None
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=60)
+                lease = {**LIMITS, "idle_session_timeout": f"{LEASE_SECONDS}s"}
+                connection = await asyncpg.connect(
+                    self._dsn, timeout=5, command_timeout=COMMAND_SECONDS_MAX, server_settings=lease
+                )
                 self.fault = None  # a replica that only stands by is well
                 while not await connection.fetchval("SELECT pg_try_advisory_lock(7201927)"):  # noqa: ASYNC110
                     await asyncio.sleep(0.5)
@@ -132,6 +159,7 @@ class Relay:
                     connection.terminate()
 
     async def _lead(self, connection: Any, producer: AIOKafkaProducer) -> None:
+        await self._check_said(connection)
         self._fresh.clear()
         self.cursor, letters = await connection.fetchrow("SELECT cursor, letters FROM relay")
         heads_at = 0.0
@@ -149,6 +177,17 @@ class Relay:
                     await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
                 except TimeoutError:
                     continue
+
+    async def _check_said(self, connection: Any) -> None:
+        """UnsaidError when a message was taken out of SAYS although facts that became this message are in the store."""
+        names = [stored_name(fact) for fact in self._says]
+        await connection.execute("INSERT INTO said SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", names)
+        gone = [name for (name,) in await connection.fetch("SELECT topic FROM said WHERE topic <> ALL ($1)", names)]
+        unsaid = [name for name in gone if await connection.fetchval(_WAS_SAID, name)]
+        if unsaid:
+            raise UnsaidError(unsaid)
+        if gone:  # declared once, and never recorded
+            await connection.execute("DELETE FROM said WHERE topic = ANY ($1)", gone)
 
     async def _forward(self, connection: Any, producer: AIOKafkaProducer) -> bool:
         """The next batch after the cursor: as it was handed over, or read from the store."""
@@ -215,7 +254,14 @@ class Relay:
 
     def _message(self, placed: Placed) -> Outgoing:
         recorded, lane, sequence = placed.recorded, placed.lane, placed.sequence
-        of, name, key, subject = self._forms[type(recorded.fact)]
+        if isinstance(recorded.fact, Lost):
+            # Nobody hears this type; it takes the place of what was said there once, so that the lane goes on.
+            headers = self._headers(recorded, self._lost, recorded.fact.id, lane, sequence)
+            return Outgoing(lane, key_in(lane), _encode(recorded.fact), headers)
+        form = self._forms.get(type(recorded.fact))
+        if form is None:
+            raise UnsaidError([stored_name(type(recorded.fact))])
+        of, name, key, subject = form
         message = of(recorded.fact)
         headers = self._headers(recorded, name, getattr(message, subject), lane, sequence)
         return Outgoing(lane, getattr(message, key).encode(), _encode(message), headers)
@@ -301,7 +347,10 @@ class Relay:
 
 def _placed(row: Any) -> Placed:
     stream, version, topic, state, lane, sequence = row
-    return Placed(decode_fact(stream, version, topic, state), lane, sequence)
+    try:
+        return Placed(decode_fact(stream, version, topic, state), lane, sequence)
+    except TopicError as error:
+        raise UnsaidError([topic]) from error
 
 
 def _append(batch: Any, message: Outgoing) -> bool:

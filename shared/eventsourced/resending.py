@@ -3,6 +3,9 @@
 A hole in a lane, or a lane that stays behind its speaker's head although nothing more is coming, makes the listener ask
 the speaker (over the control topic) to say that lane again from there. So a wiped broker, a deleted topic, passed
 retention and a changed number of partitions mend themselves, from the stores.
+
+A listener that has heard more than a speaker says it has said tells the speaker so: its store was restored from an
+older backup, which only the speaker can know for sure (see `restoring.py`).
 """
 
 import time
@@ -12,6 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from shared.eventsourced.publishing import LANES
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Position
 
@@ -23,8 +27,13 @@ with everybody present, shorter than people notice."""
 ASK_AGAIN_SECONDS = 10.0
 
 
+SEQUENCE_MAX = 2**62
+"""What is beyond can be no sequence, nor be asked for in the store."""
+
+
 class Control(msgspec.Struct):
-    """A control message: `heads` (lane → sequence) of a speaker, or `lanes` (lane → from) it shall say again."""
+    """A control message: `heads` (lane → sequence) of a speaker, or `lanes` (lane → sequence): of kind `resend` from
+    where it shall say them again, of kind `heard` how far somebody has heard it."""
 
     kind: str
     speaker: str
@@ -67,10 +76,15 @@ class Resending:
         read_positions: Callable[[], Awaitable[Mapping[Position, int]]],
         send: Callable[[bytes], Awaitable[None]],
         caught_up: Callable[[], Awaitable[bool]],
+        on_heard: Callable[[Mapping[int, int]], Awaitable[None]],
     ) -> None:
         self._service, self._relay, self._speakers = service, relay, frozenset(speakers)
         self._read_positions, self._send, self._caught_up = read_positions, send, caught_up
+        self._on_heard = on_heard
         self._said: dict[Position, int] = {}
+        self._heard: Mapping[Position, int] = {}
+        self._told_at: dict[str, float] = {}
+        self._holes: dict[Position, float] = {}
         self._stalled = Stalled()
         self.asked = 0
 
@@ -82,15 +96,32 @@ class Resending:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if control.kind == "resend" and control.speaker == self._service:
-                self._relay.say_again({lane: n for lane, n in control.lanes.items() if 0 <= lane < 48 and n > 0})
+                self._relay.say_again(_possible(control.lanes))
             elif control.kind == "heads" and control.speaker in self._speakers:
-                self._said.update({(control.speaker, lane): head for lane, head in control.heads.items()})
+                heads = _possible(control.heads)
+                self._said.update({(control.speaker, lane): head for lane, head in heads.items()})
+                self._told_at[control.speaker] = time.monotonic()
+                await self._tell_heard(control.speaker, heads)
+            elif control.kind == "heard" and control.speaker == self._service:
+                await self._on_heard(_possible(control.lanes))
 
-    async def check(self, gaps: Mapping[Position, int]) -> None:
-        """Called every second or so: ask for what does not come by itself. `gaps`: lanes with a hole, for sure."""
+    async def _tell_heard(self, speaker: str, heads: Mapping[int, int]) -> None:
+        """What was heard before these heads came is part of them, unless the speaker has forgotten it."""
+        ahead = {lane: self._heard.get((speaker, lane), 0) for lane in range(LANES)}
+        ahead = {lane: heard for lane, heard in ahead.items() if heard > heads.get(lane, 0)}
+        if ahead:
+            log.warning("has heard more than is said", speaker=speaker, lanes=ahead)
+            await self._send(msgspec.json.encode(Control("heard", speaker, lanes=ahead)))
+
+    async def check(self, gaps: dict[Position, int]) -> None:
+        """Called every second or so: ask for what does not come by itself. `gaps`: lanes with a hole.
+
+        A hole before something that the speaker itself knows nothing of is taken out of `gaps`.
+        """
         if not self._said and not gaps:
             return
-        heard = await self._read_positions()
+        self._heard = heard = await self._read_positions()
+        self._forget_holes_of_others(gaps, heard)
         said = {lane: max(expected, self._said.get(lane, 0)) for lane, expected in gaps.items()}
         if await self._caught_up():
             said = {**self._said, **said}
@@ -99,8 +130,24 @@ class Resending:
             lanes = {lane: start for (name, lane), start in asks.items() if name == speaker}
             await self.ask(speaker, lanes)
 
+    def _forget_holes_of_others(self, gaps: dict[Position, int], heard: Mapping[Position, int]) -> None:
+        """Whoever writes to a speaker's topic may name any sequence. If, long after, the speaker says that its lane
+        ends where we stand, there is no hole; should it be wrong in that, its next heads put it right."""
+        now = time.monotonic()
+        self._holes = {lane: self._holes.get(lane, now) for lane in gaps}
+        for lane, since in self._holes.items():
+            told = self._told_at.get(lane[0], 0.0) > since + PATIENCE_SECONDS
+            if told and heard.get(lane, 0) >= self._said.get(lane, 0):
+                log.warning("no hole: the speaker has said no more", speaker=lane[0], lane=lane[1])
+                del gaps[lane]
+
     async def ask(self, speaker: str, lanes: Mapping[int, int]) -> None:
         """Ask a speaker to say these lanes again, from these sequences on."""
         self.asked += 1
         log.warning("asks to hear again", speaker=speaker, lanes=dict(lanes))
         await self._send(msgspec.json.encode(Control("resend", speaker, lanes=dict(lanes))))
+
+
+def _possible(lanes: Mapping[int, int]) -> dict[int, int]:
+    """What can be a lane and a sequence: anybody may write to the control topic."""
+    return {lane: n for lane, n in lanes.items() if 0 <= lane < LANES and 0 < n < SEQUENCE_MAX}

@@ -15,10 +15,18 @@ from shared.values import Value
 
 _LETTERS = "SELECT * FROM dead_letters"
 _FOLLOWERS = _LETTERS + " WHERE stream = $1 AND stream <> '' AND id > $2 AND status = 'waiting' ORDER BY id LIMIT 1"
-_ORPHANS = """
-SELECT min(w.id) FROM dead_letters w WHERE w.status = 'waiting' AND NOT EXISTS (
-    SELECT FROM dead_letters p WHERE p.stream = w.stream AND p.status = 'parked' AND p.id < w.id) GROUP BY w.stream
+_OPEN = """
+SELECT stream, id, status FROM dead_letters WHERE status IN ('parked', 'waiting') AND (stream, id) > ($1, $2)
+ORDER BY stream, id LIMIT $3
 """
+_BEFORE_ALL_STREAMS = ("", 2**63 - 1)
+_PRUNE = """
+DELETE FROM dead_letters WHERE id IN (
+    SELECT id FROM dead_letters WHERE status IN ('done', 'dropped') AND resolved_at < now() - make_interval(days => $1)
+    ORDER BY resolved_at LIMIT $2)
+"""
+SWEPT_MAX = 1_000
+"""Letters that one sweep looks at, and deletes."""
 
 
 class _Record(Value, frozen=True, gc=False):
@@ -38,6 +46,7 @@ class Letters:
 
     def __init__(self, pool: Any, work: UnitOfWork, translator: Translator, read: Callable[[Any], Received]) -> None:
         self._pool, self._work, self._translator, self._read = pool, work, translator, read
+        self._swept = _BEFORE_ALL_STREAMS
 
     async def retry(self, letter_id: int) -> tuple[int, str]:
         """Try a letter again and, if it succeeds, those that waited behind it. Returns (done, reason it stopped)."""
@@ -59,9 +68,20 @@ class Letters:
         return (await self.retry(follower["id"]))[0] if follower is not None else 0
 
     async def sweep(self) -> None:
-        """Take up letters that wait behind nothing any more (their predecessor went while they were being kept)."""
-        for row in await self._pool.fetch(_ORPHANS):
-            await self.retry(row[0])
+        """Take up letters that wait behind nothing any more (their predecessor went while they were being kept).
+
+        One call looks at a part of the open letters, the next at those behind them, and after the last at the first.
+        """
+        rows = await self._pool.fetch(_OPEN, *self._swept, SWEPT_MAX)
+        streams = [self._swept[0], *(stream for stream, _, _ in rows)]
+        self._swept = (rows[-1]["stream"], rows[-1]["id"]) if len(rows) == SWEPT_MAX else _BEFORE_ALL_STREAMS
+        for before, (stream, letter_id, status) in zip(streams, rows, strict=False):
+            if stream != before and status == "waiting":
+                await self.retry(letter_id)
+
+    async def prune(self, days: int) -> None:
+        """Delete letters that were done or dropped more than so many days ago, some at a time."""
+        await self._pool.execute(_PRUNE, days, SWEPT_MAX)
 
     async def _open_letter(self, letter_id: int) -> Any:
         letter = await self._pool.fetchrow(_LETTERS + " WHERE id = $1", letter_id)

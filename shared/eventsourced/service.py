@@ -1,11 +1,11 @@
 """What a service is, as data: everything that `app.py` of a service wires and the process frame runs."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.eventsourced.decider import Decider
+from shared.eventsourced.decider import Decider, To
 from shared.eventsourced.policy import Hears, Reactions, no_reactions
 from shared.eventsourced.projecting import Projection
 from shared.eventsourced.publishing import Publishing
@@ -21,6 +21,11 @@ async def nothing_to_close() -> None:
     """For services whose answers all end by themselves."""
 
 
+async def nothing_due(_: "Commands") -> Sequence[To[Any]]:
+    """For services in which everything follows from messages and requests."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Service:
     """One stage of the cycle. `migrations`: the folder of its numbered SQL files.
@@ -28,6 +33,7 @@ class Service:
     `series`: which facts get gapless numbers inside the transaction that appends them.
     `routes`: given the command bus, the HTTP routes of the service.
     `close`: called when the process was asked to stop; ends answers that have no end of their own (live updates).
+    `due`: commands for what the store shows to be left over; asked every second, and again while there are any.
     """
 
     name: str
@@ -38,5 +44,6 @@ class Service:
     reactions: Reactions = no_reactions
     says: Publishing = field(default_factory=dict)
     projections: tuple[Projection, ...] = ()
+    due: "Callable[[Commands], Awaitable[Sequence[To[Any]]]]" = nothing_due
     series: "Mapping[type[Any], NumberSeries]" = field(default_factory=dict)
     close: Callable[[], Coroutine[Any, Any, None]] = nothing_to_close

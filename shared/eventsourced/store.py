@@ -36,23 +36,39 @@ SNAPSHOT_BYTES_MIN = 32_768
 so loading costs no more than a few times the state's own size, and writing snapshots a fraction of writing facts."""
 
 
+COMMAND_SECONDS_MAX = 20
+"""A statement that takes longer is given up on both sides; one that is not even given up in as long again (a frozen
+server, a line that swallows everything) loses its connection. Both together and the consumer's patience are less
+than its poll interval."""
+
+LIMITS = {
+    "application_name": "o2c",
+    "statement_timeout": f"{COMMAND_SECONDS_MAX}s",
+    "lock_timeout": "10s",  # as long as a request waits for its answer
+    # The store's lock is held within transactions: whoever stops in the middle of one keeps all others waiting.
+    "idle_in_transaction_session_timeout": "10s",
+    # A client that is gone without a word is noticed within half a minute.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+}
+"""How long PostgreSQL lets a connection of ours keep others waiting; a fault that follows from it passes."""
+
+
 async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
     """A pool whose connections plan for us: array joins are always index lookups, and no statement waits for ever."""
     return await asyncpg.create_pool(
         dsn,
         min_size=0,  # connects when first used, so that a process can say that its database is away
         max_size=size_max,
-        command_timeout=60,
+        command_timeout=COMMAND_SECONDS_MAX,
         timeout=5,
         server_settings={
-            "application_name": "o2c",
+            **LIMITS,
             "jit": "off",
             # Joining an array of stream names with the events table must never become a scan of the table.
             "enable_hashjoin": "off",
             "enable_mergejoin": "off",
-            "statement_timeout": "60000",
-            "lock_timeout": "30000",
-            "idle_in_transaction_session_timeout": "60000",
         },
     )
 

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.errors import ConcurrencyError, ContractError, Problem
+from shared.errors import ConcurrencyError, ContractError, Problem, UnavailableError
 from shared.eventsourced.cache import Cached
 from shared.eventsourced.decider import Decider
 from shared.eventsourced.facts import Recorded
 from shared.eventsourced.fresh import Appended
-from shared.eventsourced.letters import BLOCKED, Letter, insert_letters, reason_of
+from shared.eventsourced.letters import BLOCKED, BLOCKED_AMONG, BLOCKED_MAX, Letter, insert_letters, reason_of
 from shared.eventsourced.mapper import encode_fact
 from shared.eventsourced.projecting import FactProjection, Row, StateProjection, Table
 from shared.eventsourced.publishing import lane_of
@@ -65,13 +65,17 @@ class UnitOfWork:
         self._state_projections = [p for p in service.projections if isinstance(p, StateProjection)]
         self._fact_projections = [p for p in service.projections if isinstance(p, FactProjection)]
         self.conflicts = 0
+        self.refusal = ""
 
     async def run(self, batch: Batch) -> None:
         """Decide and commit; every work then knows its facts or its error. Raises when nothing was committed.
 
         PositionsMoved: the positions are not what the batch says. ConcurrencyError: others were first too often.
-        Any asyncpg error: the store is away, or a row cannot be written.
+        Any asyncpg error: the store is away, or a row cannot be written. UnavailableError: see `refusal`, which says
+        why nothing may be written at all.
         """
+        if self.refusal:
+            raise UnavailableError(self.refusal)
         for attempt in range(ATTEMPTS_MAX):
             try:
                 appended = await self._attempt(batch, alone=attempt >= OPTIMISTIC_ATTEMPTS)
@@ -157,7 +161,7 @@ class UnitOfWork:
         else:
             await connection.execute("SELECT lock_store()")
         if batch.positions or _letters(batch.works):
-            await self._check_blocked(connection)
+            await self._check_blocked(connection, batch.works)
         if batch.positions:
             await _advance(connection, batch.positions)
         if numbering is not None:
@@ -187,10 +191,12 @@ class UnitOfWork:
             for stream, (state, version, _) in decided.states.items()
         }
 
-    async def _check_blocked(self, connection: Any) -> None:
-        blocked = frozenset(row[0] for row in await connection.fetch(BLOCKED))
-        if blocked != self._blocked:
-            self._blocked = blocked
+    async def _check_blocked(self, connection: Any, works: Sequence[Work]) -> None:
+        rows = await connection.fetch(BLOCKED)
+        if len(rows) == BLOCKED_MAX:
+            rows = await connection.fetch(BLOCKED_AMONG, [work.stream for work in works if work.stream])
+        before, self._blocked = self._blocked, frozenset(row[0] for row in rows)
+        if before != self._blocked and not {work.stream for work in works}.isdisjoint(before ^ self._blocked):
             raise ConcurrencyError("the set of waiting streams has changed")
 
     async def _project(self, connection: Any, batch: Batch, decided: Decided) -> None:

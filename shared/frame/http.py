@@ -7,7 +7,6 @@ import msgspec
 from fastapi import APIRouter, FastAPI, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import NotFoundError
@@ -91,6 +90,20 @@ class DeadLetterWhole(DeadLetter):
     body_base64: str
 
 
+class Live(BaseModel):
+    """Whether the parts of the process run, and which do not."""
+
+    live: bool
+    dead: list[str]
+
+
+class Ready(BaseModel):
+    """Whether the process can do its work, and what is missing: part → reason."""
+
+    ready: bool
+    missing: dict[str, str]
+
+
 class Retried(BaseModel):
     """What became of a letter and of those that waited behind it."""
 
@@ -118,15 +131,7 @@ def build_http(running: "Running", commands: Commands) -> FastAPI:
 def _operations(running: "Running", commands: Commands) -> APIRouter:
     router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
-    @router.get("/health/live", summary="Nothing in the process is dead that only a restart would bring back")
-    async def live() -> Response:
-        dead = running.dead()
-        return JSONResponse({"live": not dead, "dead": dead}, 503 if dead else 200)
-
-    @router.get("/health/ready", summary="The process can do its work; if not, what is missing")
-    async def ready() -> Response:
-        missing = await running.missing()
-        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+    _health(router, running)
 
     @router.get("/status", summary="Positions, backlog and faults of this process")
     async def status() -> dict[str, Any]:
@@ -142,6 +147,30 @@ def _operations(running: "Running", commands: Commands) -> APIRouter:
 
     _letters(router, running, commands)
     return router
+
+
+def _health(router: APIRouter, running: "Running") -> None:
+    """Answered in the same form whether all is well or not: no problem documents here."""
+
+    @router.get(
+        "/health/live",
+        summary="Nothing in the process is dead that only a restart would bring back",
+        responses={503: {"model": Live}},
+    )
+    async def live(response: Response) -> Live:
+        dead = running.dead()
+        response.status_code = 503 if dead else 200
+        return Live(live=not dead, dead=dead)
+
+    @router.get(
+        "/health/ready",
+        summary="The process can do its work; if not, what is missing",
+        responses={503: {"model": Ready}},
+    )
+    async def ready(response: Response) -> Ready:
+        missing = await running.missing()
+        response.status_code = 503 if missing else 200
+        return Ready(ready=not missing, missing=missing)
 
 
 def _letters(router: APIRouter, running: "Running", commands: Commands) -> None:

@@ -1,11 +1,10 @@
 """A service as a process: everything is built here, started in order, watched, and stopped in reverse."""
 
 import asyncio
-import gc
 import math
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from importlib.metadata import version
 from typing import Any
@@ -30,10 +29,13 @@ from shared.eventsourced.reading import Decoders, read
 from shared.eventsourced.rebuilding import REBUILD_SECONDS_MAX, UNHURRIED, rebuild
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.resending import Resending
+from shared.eventsourced.restoring import origin_problem, overtaken
 from shared.eventsourced.retrying import Letters
-from shared.eventsourced.service import Service
+from shared.eventsourced.service import Service, nothing_due
 from shared.eventsourced.store import Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
+from shared.frame.collecting import Collecting
+from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http
 from shared.frame.turning import ConsumingLoop
 from shared.kafka import (
@@ -52,6 +54,8 @@ CHECK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 DRAIN_SHARE, CLOSING_SHARE = 0.7, 0.9
 """Of the grace period: until when the work in hand may end, and until when all is closed, what hangs included."""
+STORE_ANSWER_SECONDS_MAX = 2.0
+"""How long a probe waits for the store: less than the probe itself is waited for."""
 CLOSING_SECONDS_MAX = 5.0
 """How long closing any one thing may take, in the grace period or without one."""
 
@@ -71,6 +75,7 @@ class Running:
         self._topics = sorted({contract_of(message).topic for message in service.hears})
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
         self._closed_by = math.inf
+        self._collecting = Collecting()
         self.port = 0
         self.started_at = time.time()
 
@@ -97,9 +102,9 @@ class Running:
         await self._open_store()
         self._spawn("commands", self.commands.run())
         self._spawn("relay", self.relay.run())
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 100)  # our values hold no cycles; the default costs a third of the CPU
+        if self.service.due is not nothing_due:
+            self._spawn("due", do_what_is_due(self.service, self.commands, self.work))
+        self._collecting.settle()
         await self._connect_kafka(stack)
 
     def stop(self) -> None:
@@ -117,6 +122,7 @@ class Running:
                     await migrate(connection, self.service.migrations)
                     await check_tables(connection, [p.table for p in self.service.projections])
                     await self._prepare_positions(connection)
+                    self._refuse(await origin_problem(connection, self.service.name))
             except Exception as error:
                 if not (passes(error) or isinstance(error, asyncpg.InvalidCatalogNameError)):
                     raise
@@ -126,6 +132,17 @@ class Running:
             else:
                 del self._missing["store"]
                 return
+
+    def _refuse(self, problem: str) -> None:
+        """Write nothing more, and say why; nothing if there is no problem."""
+        if problem:
+            log.error("does not write", problem=problem)
+            self.work.refusal = problem
+
+    async def _on_heard(self, heard: Mapping[int, int]) -> None:
+        if not self.work.refusal:
+            async with self.pool.acquire() as connection:
+                self._refuse(await overtaken(connection, self.service.name, heard))
 
     async def _prepare_positions(self, connection: Any) -> None:
         speakers = sorted(self._speakers.values())
@@ -165,6 +182,7 @@ class Running:
             self.read_positions,
             self._send_control,
             self._caught_up,
+            self._on_heard,
         )
         self.commands = CommandQueue(
             self.work,
@@ -227,7 +245,10 @@ class Running:
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
             logger=None,
         )
-        common: dict[str, Any] = {"poll_ms": self.settings.consume_poll_ms}
+        common: dict[str, Any] = {
+            "poll_ms": self.settings.consume_poll_ms,
+            "session_ms": self.settings.consume_session_ms,
+        }
         if self._topics:
             self._subscriber = subscribe(
                 broker,
@@ -322,6 +343,7 @@ class Running:
                     swept_at = time.monotonic()
                     await self._find_kafka()
                     await self.letters.sweep()
+                    await self.letters.prune(self.settings.dead_letters_kept_days)
                 await self.resending.check(self.consumer.gaps)
             except Exception as error:
                 log.warning("watching was disturbed", error=f"{type(error).__name__}: {error}")
@@ -371,15 +393,30 @@ class Running:
         missing = dict(self._missing)
         if self._stopping.is_set():
             missing["process"] = "is stopping"
-        try:
-            await self.pool.fetchval("SELECT 1", timeout=2)
-        except Exception as error:
-            missing["store"] = f"{type(error).__name__}: {error}"
+        if (fault := await self._store_fault()) is not None:
+            missing["store"] = fault
+        if self.work.refusal:
+            missing["history"] = self.work.refusal
         if self.consumer.fault:
             missing["consumer"] = self.consumer.fault
         if self.relay.fault:
             missing["relay"] = self.relay.fault
         return missing
+
+    async def _store_fault(self) -> str | None:
+        """Why the store does not answer; None if it does.
+
+        Asked in a task that is left alone when it takes too long: with a server that hangs, a connection cannot even be
+        given back to the pool, and whoever asks (a probe) has to be answered.
+        """
+        asking = asyncio.ensure_future(self.pool.fetchval("SELECT 1"))
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that nobody misses it
+        await asyncio.wait([asking], timeout=STORE_ANSWER_SECONDS_MAX)
+        if not asking.done():
+            asking.cancel()
+            return f"no answer within {STORE_ANSWER_SECONDS_MAX:g} s"
+        error = asking.exception()
+        return None if error is None else f"{type(error).__name__}: {error}"
 
     async def status(self) -> dict[str, Any]:
         """Figures for operators: what this process has done, and how far it is behind.
@@ -402,6 +439,7 @@ class Running:
             "service": self.service.name,
             "version": self.version,
             "uptime_seconds": round(time.time() - self.started_at, 1),
+            "gc_seconds": round(self._collecting.seconds, 3),
             "missing": missing,
             "events": events,
             "positions": positions,

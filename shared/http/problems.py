@@ -1,6 +1,6 @@
-"""Errors as RFC 9457 problem documents, with every reason at once."""
+"""Errors as RFC 9457 problem documents, with every reason at once, and the OpenAPI document that tells of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from shared.errors import (
     ConcurrencyError,
@@ -60,6 +61,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 """For `APIRouter(responses=PROBLEMS)`: the problems every route may answer with."""
 
+_BODY_PROBLEMS = {
+    "400": _documented("The body is no UTF-8, or cannot be read for another reason"),
+    "413": _documented("The body is larger than what is taken"),
+}
+"""The problems of every route that takes a body; added by `install_problems`."""
+
+REQUIRED = "x-required"
+"""In the schema of a parameter: it is checked with all else, so only the document can say that it must be there."""
+
 
 def invalid(problems: Sequence[Problem]) -> None:
     """Raise ContractError (HTTP 422) if there is any problem."""
@@ -76,13 +86,43 @@ def install_problems(app: FastAPI) -> None:
     describe = app.openapi
 
     def with_problems() -> dict[str, Any]:
-        document = describe()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        problem = ProblemDocument.model_json_schema(ref_template=_SCHEMAS + "{model}")
-        schemas.update({**problem.pop("$defs"), "ProblemDocument": problem})
-        return document
+        if app.openapi_schema is None:
+            _complete(describe())
+        return describe()
 
     app.openapi = with_problems  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+def _complete(document: dict[str, Any]) -> None:
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    problem = ProblemDocument.model_json_schema(ref_template=_SCHEMAS + "{model}")
+    schemas.update({**problem.pop("$defs"), "ProblemDocument": problem})
+    for operation in _operations(document):
+        if "requestBody" in operation:
+            operation["responses"].update(_BODY_PROBLEMS)
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"] = _never_null(parameter["schema"])
+            parameter["required"] = parameter["schema"].pop(REQUIRED, parameter["required"])
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter without null: one that is not given is absent, and the text "null" is a text."""
+    match schema:
+        case {"anyOf": [only, {"type": "null"}], **rest}:
+            return {**only, **rest}
+    return schema
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for item in document["paths"].values():
+        yield from item.values()
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path. The router names those of the first route that it finds there alone."""
+    paths = request.app.openapi()["paths"]
+    methods = {m.upper() for path in paths if compile_path(path)[0].match(request.url.path) for m in paths[path]}
+    return ", ".join(sorted(methods))
 
 
 def problem_response(
@@ -133,10 +173,13 @@ def _path(location: Sequence[str | int]) -> str:
     return path
 
 
-async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = getattr(error, "code", HTTPStatus(error.status_code).name.lower())
-    return problem_response(error.status_code, str(error.detail), code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+    return problem_response(error.status_code, str(error.detail), code, headers=headers)
 
 
 async def _on_bug(_: Request, error: Exception) -> JSONResponse:

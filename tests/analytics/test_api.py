@@ -112,3 +112,9 @@ def test_a_trial_balance_shows_debits_less_credits(client: TestClient, canned: C
 def test_what_cannot_be_read_is_422_and_never_a_query(client: TestClient, canned: CannedRows, path: str) -> None:
     assert client.get(path).status_code == 422
     assert not canned.asked
+
+
+@pytest.mark.parametrize("day", ["0", "1767225600", "2026-03-01T00:00:00Z", "20260301"])
+def test_a_day_is_written_as_one(client: TestClient, day: str) -> None:
+    for path in (f"/trial-balance?on={day}", f"/revenue?from={day}&to=2099-01-01"):
+        assert client.get(path).status_code == 422

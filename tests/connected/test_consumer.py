@@ -9,6 +9,7 @@ import pytest
 
 from shared.errors import ConflictError
 from shared.eventsourced.cache import StateCache
+from shared.eventsourced.letters import BLOCKED, BLOCKED_MAX
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.unit_of_work import Batch, PositionsMoved
 from tests.connected.support_engine import (
@@ -161,17 +162,36 @@ async def test_poison_is_parked_its_followers_wait_and_others_go_on(replica: Rep
         Record(b"x" * 2_000_000, headers_of("order-P@1", LANE, 1)),
         Record(b"{}", (*headers_of("order-P@1", LANE, 1), ("note", b"\xff\xfe"))),
         Record(b"{}", (*headers_of("order-P@1", LANE, 1), ("na\x00me", None))),
-        Record(b"{}", headers_of("order-P@1", LANE, 1), key=None, timestamp=2**62),
+        Record(b"{}", headers_of("order-P@1", LANE, 1), timestamp=2**62),
         Record(b"{}", headers_of("order-\n@1", LANE, 1)),
         Record(b'{"id": "\\u0000"}', headers_of("order-P@1", LANE, 1)),
     ],
-    ids=["null body", "no utf-8", "2 MB", "header bytes", "header name", "no key, far future", "bad id", "nul"],
+    ids=["null body", "no utf-8", "2 MB", "header bytes", "header name", "far future", "bad id", "nul"],
 )
 async def test_no_record_stops_what_comes_after_it(replica: Replica, record: Record) -> None:
     await replica.consumer.handle([record, *orders(2)])
     assert [status for _, status in await replica.letters_open()] == ["parked"]
     assert (await replica.read_positions())["order", LANE] == 2
     assert await replica.pool.fetchval("SELECT order_id FROM coins") == "O-C-1-2"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        replace(order_record(1), key=None),
+        replace(order_record(1), key=b"C-2"),
+        replace(order_record(1), headers=(*order_record(1).headers, ("ce_source", b"/somebody"))),
+        replace(order_record(1), headers=(*order_record(1).headers, ("ce_lane", b"%d" % (LANE + 1)))),
+    ],
+    ids=["no key", "another key", "another source", "another lane"],
+)
+async def test_what_is_not_the_speakers_own_is_parked_and_hides_no_true_message(
+    replica: Replica, forged: Record
+) -> None:
+    await replica.consumer.handle([forged, *orders(1, 2)])
+    assert [status for _, status in await replica.letters_open()] == ["parked"]
+    assert (await replica.read_positions())["order", LANE] == 2
+    assert {row[0] for row in await replica.pool.fetch("SELECT order_id FROM coins")} == {"O-C-1-1", "O-C-1-2"}
 
 
 async def test_a_message_whose_row_or_fact_cannot_be_written_is_parked_alone(replica: Replica) -> None:
@@ -259,6 +279,74 @@ async def test_a_dropped_letter_lets_its_followers_go_on(parked: Replica) -> Non
     assert await coins(parked) == [2, 3]
     with pytest.raises(ConflictError):
         await parked.letters.retry(await letter_id(parked, "order-P@1"))
+
+
+LETTERS = """
+INSERT INTO dead_letters (digest, status, message_id, type, stream, topic, partition, record_offset, headers, body,
+                          code, reason, resolved_at)
+SELECT decode(md5($1 || $2 || n), 'hex'), $1, 'm', 't', $2 || CASE WHEN $3 THEN n::text ELSE '' END,
+       'o2c.order.events', 0, 0, '[]', '', 'invalid', 'x',
+       CASE WHEN $1 IN ('done', 'dropped') THEN now() - make_interval(days => $4) END
+FROM generate_series(1, $5) n
+"""
+
+
+async def keep(replica: Replica, status: str, stream: str, *, each_its_own: bool, count: int, days: int = 0) -> None:
+    """Letters of one stream or of as many."""
+    await replica.pool.execute(LETTERS, status, stream, each_its_own, days, count)
+
+
+async def test_with_very_many_open_letters_a_batch_reads_those_of_its_own_streams(replica: Replica) -> None:
+    await keep(replica, "parked", "order-S", each_its_own=True, count=BLOCKED_MAX + 1)
+    follower = replace(order_record(2), headers=headers_of("order-P@2", LANE, 2))
+    await replica.consumer.handle([poison(1), follower, *orders(3)])
+    await replica.consumer.handle([replace(order_record(4), headers=headers_of("order-S7@2", LANE, 4)), *orders(5)])
+    late = replace(order_record(6), headers=headers_of("order-P@3", LANE, 6))
+    await replica.consumer.handle([late])
+    waiting = "SELECT stream FROM dead_letters WHERE status = 'waiting' ORDER BY id"
+    assert [stream for (stream,) in await replica.pool.fetch(waiting)] == ["order-P", "order-S7", "order-P"]
+    rows = await replica.pool.fetch("SELECT order_id FROM coins ORDER BY 1")
+    assert [order_id for (order_id,) in rows] == ids(3, 5)
+    assert len(replica.work._blocked) < BLOCKED_MAX
+
+
+async def test_closed_letters_cost_a_batch_nothing(replica: Replica) -> None:
+    await keep(replica, "done", "order-S", each_its_own=True, count=20_000)
+    plan = "\n".join(row[0] for row in await replica.pool.fetch(f"EXPLAIN {BLOCKED}"))
+    assert "dead_letters_open" in plan
+    assert "Seq Scan" not in plan
+
+
+async def test_closed_letters_are_deleted_when_they_are_old_and_open_ones_never(replica: Replica) -> None:
+    for status in ("done", "dropped"):
+        await keep(replica, status, "old", each_its_own=True, count=2, days=91)
+        await keep(replica, status, "young", each_its_own=True, count=2, days=89)
+    await keep(replica, "parked", "open", each_its_own=True, count=2)
+    await replica.pool.execute("UPDATE dead_letters SET parked_at = now() - interval '1 year'")
+    await replica.letters.prune(90)
+    left = await replica.pool.fetch("SELECT DISTINCT rtrim(stream, '0123456789') FROM dead_letters ORDER BY 1")
+    assert [stream for (stream,) in left] == ["open", "young"]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 1_000])
+async def test_letters_behind_nothing_are_found_some_at_a_time(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("shared.eventsourced.retrying.SWEPT_MAX", at_once)
+    for stream, statuses in {"a": "pww", "b": "ww", "c": "p", "d": "w"}.items():
+        for n, status in enumerate(statuses):
+            kept = {"p": "parked", "w": "waiting"}[status]
+            await keep(replica, kept, stream + "/" * n, each_its_own=False, count=1)
+    await replica.pool.execute("UPDATE dead_letters SET stream = rtrim(stream, '/')")
+    taken: list[str] = []
+
+    async def retry(letter_id: int) -> None:
+        taken.append(await replica.pool.fetchval("SELECT stream FROM dead_letters WHERE id = $1", letter_id))
+
+    monkeypatch.setattr(replica.letters, "retry", retry)
+    for _ in range(-(-7 // at_once)):
+        await replica.letters.sweep()
+    assert taken == ["b", "d"]
 
 
 async def test_many_retries_at_once_have_the_effect_of_one(open_replica: OpenReplica) -> None:

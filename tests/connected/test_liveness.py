@@ -80,8 +80,12 @@ async def test_a_loop_that_hangs_in_its_batch_is_dead_and_an_idle_one_is_not(
             await send(servers, [order_record(1)])
             status, (dead,) = await eventually(lambda: _dead(process))
             assert (status, dead[:31]) == (503, "consumer loop has not turned fo")
-        await eventually(lambda: _counted(process, 1))
-        assert await live(process) == (200, [])
+        await eventually(lambda: _is_alive(process))
+        assert await _counted(process, 1)
+
+
+async def _is_alive(process: Running) -> bool:
+    return await live(process) == (200, [])
 
 
 async def _dead(process: Running) -> tuple[int, list[str]] | None:

@@ -36,7 +36,7 @@ from tests.connected.support_engine import (
     toy_databases,
 )
 from tests.engine.records import INBOUND, Record
-from tests.engine.toy import SAYS, AddCoins, jar, toy_service
+from tests.engine.toy import SAYS, AddCoins, CoinsAdded, ReceiptWritten, jar, toy_service
 from tests.support.brokers import tansu_in
 
 __all__ = ["database", "migrated", "open_replica", "replica", "toy_databases"]
@@ -65,8 +65,8 @@ def new_relay(database: Database, servers: str, **changes: Any) -> Relay:
         wanted = {TOPIC, CONTROL_TOPIC, dead_letter_topic("credit")}
         await ensure_topics(servers, wanted, partitions=4, replication=1)
 
-    values: dict[str, Any] = {"records_max": 50, "poll_ms": 20, "heads_seconds": 0.5}
-    return Relay("credit", SAYS, database.dsn, servers, topics, **{**values, **changes})
+    values: dict[str, Any] = {"says": SAYS, "records_max": 50, "poll_ms": 20, "heads_seconds": 0.5}
+    return Relay("credit", dsn=database.dsn, servers=servers, ensure_topics=topics, **{**values, **changes})
 
 
 @asynccontextmanager
@@ -261,6 +261,50 @@ async def test_what_is_asked_again_while_more_is_being_said_leaves_no_hole(
         await eventually(true(lambda: relay.cursor == 480 and not relay._again and not relay._asked))
     lanes = await said(servers)
     assert {lane: first_hearing(sequences)[-1] for lane, sequences in lanes.items()} == dict.fromkeys(lanes, 20)
+
+
+async def test_a_frozen_leaders_lock_ends_with_its_lease_and_so_does_its_hold_on_the_cursor(
+    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.eventsourced.relay.LEASE_SECONDS", 1)
+    servers = await fresh_broker()
+    zombie, other = new_relay(database, servers), new_relay(database, servers)
+    frozen, thawed = asyncio.Event(), asyncio.Event()
+    send = zombie._send
+
+    async def freeze(producer: Any, topic: str, messages: Any) -> None:
+        await send(producer, topic, messages)
+        if topic == TOPIC and messages and not frozen.is_set():
+            frozen.set()
+            await thawed.wait()
+
+    monkeypatch.setattr(zombie, "_send", freeze)
+    await say(replica, 24)
+    async with led(zombie):
+        await frozen.wait()
+        async with led(other):
+            await eventually(true(lambda: other.leads and other.cursor == 48))
+            thawed.set()
+            await eventually(true(lambda: not zombie.leads))
+            assert zombie.cursor == 0
+            assert other.leads
+
+
+async def test_a_fact_that_was_said_and_is_not_any_more_is_an_error_at_the_start_that_names_it(
+    replica: Replica, database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    await say(replica, 12)
+    first = new_relay(database, servers)
+    async with led(first):
+        await eventually(true(lambda: first.cursor == 24))
+    second = new_relay(database, servers, says={ReceiptWritten: SAYS[ReceiptWritten]})
+    async with led(second):
+        await eventually(true(lambda: "toy.CoinsAdded: recorded as public" in (second.fault or "")))
+        assert second.cursor == 0
+    third = new_relay(database, servers, says={CoinsAdded: SAYS[CoinsAdded]})  # a receipt was never recorded
+    async with led(third):
+        await eventually(true(lambda: third.leads and third.cursor == 24))
 
 
 async def test_a_dead_letter_of_any_size_is_told_and_the_relay_goes_on(

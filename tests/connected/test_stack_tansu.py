@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from o2c.stack import Tansu
+from shared.kafka_mends import mend
 from tests.support.brokers import empty_broker, tansu_in
 from tests.support.kafka_client import consume, consume_in_group, create_topic, produce, topics_of
 
@@ -41,6 +43,28 @@ async def test_a_group_reads_everything_once(tansu: Tansu) -> None:
     await create_topic(tansu.servers, "t", partitions=4)
     await produce(tansu.servers, "t", [b"%d" % number for number in range(8)])
     assert await consume_in_group(tansu.servers, "t", "g", 8) == [b"%d" % number for number in range(8)]
+
+
+async def test_a_member_that_leaves_is_gone_at_once_also_in_the_first_generation_which_is_0(tansu: Tansu) -> None:
+    mend()
+    await create_topic(tansu.servers, "t", partitions=4)
+    consumer = AIOKafkaConsumer(bootstrap_servers=tansu.servers, group_id="g", session_timeout_ms=2_000)
+    consumer.subscribe(["t"])
+    await consumer.start()
+    assert len(await members(tansu.servers, "g")) == 1
+    await consumer.stop()
+    assert await members(tansu.servers, "g") == []
+
+
+async def members(servers: str, group: str) -> list[Any]:
+    """Who is in a group, as the broker sees it."""
+    client = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await client.start()
+    try:
+        (described,) = await client.describe_consumer_groups([group])
+        return list(described.groups[0][5])
+    finally:
+        await client.close()
 
 
 async def test_emptying_it_forgets_topics_and_records(tansu: Tansu) -> None:

@@ -191,6 +191,11 @@ async def test_a_read_table_that_is_not_as_declared_is_found_at_start(replica: R
         for wrong in (Column("total_minor", "integer"), Column("missing", "bigint")):
             with pytest.raises(MigrationError):
                 await check_tables(connection, [Table("jars", (Column("customer_id", "text"),), (wrong,))])
+        coin, customer = Column("order_id", "text"), Column("customer_id", "text")
+        await check_tables(connection, [Table("coins", (coin,), (customer,))])
+        for key, columns in (((customer,), (coin,)), ((coin, customer), ())):
+            with pytest.raises(MigrationError, match="no unique index"):
+                await check_tables(connection, [Table("coins", key, columns)])
 
 
 async def test_the_librarys_own_recorder_reads_our_stream_and_our_notifications(

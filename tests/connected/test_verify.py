@@ -95,6 +95,7 @@ def stock(name: str, quantity: int, **more: Any) -> Row:
 
 COMPLETED = fact("order.OrderCompleted", order_id="O-1", total_minor=500)
 LEVELS = "INSERT INTO stock_levels (sku, on_hand, reserved, backordered) VALUES ('A', {}, {}, 0)"
+WAITING = "INSERT INTO stock_levels (sku, on_hand, reserved, backordered) VALUES ('A', 5, {}, 1), ('B', 5, 1, 0)"
 LETTER = (
     "INSERT INTO dead_letters (digest, status, message_id, type, stream, topic, partition, record_offset, headers, "
     "body, code, reason) VALUES ('\\x01', '{}', 'm', 't', '', 'o2c.order.events', 0, 0, '[]', '', 'invalid', 'x')"
@@ -142,6 +143,7 @@ RIGHT: dict[str, list[Row]] = {
         ("fulfillment", LEVELS.format(5, 1)),
     ],
     "reserved_is_at_most_on_hand": [stock("StockReceived", 5), stock("StockAllocated", 5)],
+    "no_backorder_waits_beside_stock": [("fulfillment", WAITING.format(5))],
     "shipped_is_at_most_ordered": [placed(), shipped()],
     "issued_is_shipped": [stock("StockIssued", 5), shipped()],
     "numbers_are_gapless": [invoiced(2), invoiced(3, number=2), series(2)],
@@ -165,12 +167,16 @@ WRONG: dict[str, list[Row]] = {
         ("order", "UPDATE lanes SET head = 2 WHERE lane = 3"),
         ("credit", "INSERT INTO positions (speaker, lane, sequence) VALUES ('order', 3, 1)"),
     ],
+    "every_store_is_the_one_that_spoke": [
+        ("order", "INSERT INTO origin (cluster, database, problem) VALUES ('', 0, 'restored')")
+    ],
     "nothing_is_stuck": [("order", LETTER.format("parked"))],
     "orders_complete_when_paid": [placed(), shipped(), invoiced(), COMPLETED, ("receivables", ITEM.format(1))],
     "orders_table_is_what_was_recorded": [placed()],
     "exposure_is_what_was_recorded": [APPROVED, invoiced(3, final=False), ("credit", ACCOUNT.format(200))],
     "stock_is_what_was_recorded": [stock("StockReceived", 9), ("fulfillment", LEVELS.format(8, 0))],
     "reserved_is_at_most_on_hand": [stock("StockReceived", 5), stock("StockAllocated", 6)],
+    "no_backorder_waits_beside_stock": [("fulfillment", WAITING.format(4))],
     "shipped_is_at_most_ordered": [placed(), shipped(6)],
     "issued_is_shipped": [stock("StockIssued", 4), shipped()],
     "numbers_are_gapless": [invoiced(2), invoiced(3, number=3), series(3)],

@@ -76,7 +76,17 @@ def test_every_error_is_described_as_a_problem(name: str) -> None:
         errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
         assert {"422", "503"} <= errors.keys(), title
         for status, answer in errors.items():
-            assert list(answer["content"]) == ["application/problem+json"], f"{title} {status}"
+            said_by_health = "/health/" in title and status == "503"
+            wanted = "application/json" if said_by_health else "application/problem+json"
+            assert list(answer["content"]) == [wanted], f"{title} {status}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_parameter_can_be_null(name: str) -> None:
+    """A query or a header has no null: what is not given is not there."""
+    for title, operation in operations(name):
+        for parameter in operation.get("parameters", ()):
+            assert '"null"' not in json.dumps(parameter["schema"]), f"{title} {parameter['name']}"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,7 +29,7 @@ COMMAND_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.05
 PAGE = 500
 ENGINE_TABLES = frozenset(
-    {"events", "lanes", "positions", "relay", "snapshots", "number_series", "dead_letters", "schema_migrations"}
+    {"events", "lanes", "positions", "relay", "said", "snapshots", "number_series", "dead_letters", "schema_migrations"}
 )
 T = TypeVar("T")
 

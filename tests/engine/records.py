@@ -44,6 +44,7 @@ def headers_of(message_id: str, lane: int, sequence: int, kind: str = "o2c.order
     return (
         ("ce_type", kind.encode()),
         ("ce_id", message_id.encode()),
+        ("ce_source", b"/o2c/order"),
         ("ce_lane", b"%d" % lane),
         ("ce_lanesequence", b"%d" % sequence),
     )

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contracts.catalogue import contracts
+from shared.contracts.inbound import Order
 from shared.contracts.orders import OrderPlaced
 from shared.eventsourced.decider import To
 from shared.eventsourced.hearing import Heard, Translator, sift
@@ -105,6 +106,13 @@ def test_rows_of_message_projections_follow_from_the_message() -> None:
     work = translator.work(received)
     assert work is not None
     assert work.rows == [(table, ("O-C-1-1", 100))]
+
+
+def test_no_rows_follow_from_what_may_be_said_for_ever() -> None:
+    table = Table("orders", (Column("order_id", "text"),), (Column("times", "bigint", "add"),))
+    projection = MessageProjection(table, {Order: lambda m, _: [(m.order_id, 1)]})
+    with pytest.raises(ValueError, match="Order may be repeated for ever"):
+        Translator(HEARS, (projection,), Decoders(contracts(), HEARS))
 
 
 journeys = st.lists(

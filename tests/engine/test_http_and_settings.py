@@ -44,6 +44,10 @@ def application() -> FastAPI:
     async def things(thing: Annotated[Thing, Body()]) -> int:
         return len(thing.lines)
 
+    @app.get("/things")
+    async def list_things() -> list[int]:
+        return []
+
     @app.get("/version")
     async def version(expected: ExpectedVersion, trace: Trace) -> dict[str, Any]:
         return {"expected": expected, "trace": trace}
@@ -77,6 +81,20 @@ async def test_every_reason_is_told_with_its_path(client: httpx.AsyncClient) -> 
 async def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: httpx.AsyncClient) -> None:
     for response in (await client.get("/nowhere"), await client.delete("/things")):
         assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_wrong_method_is_told_all_that_are_allowed(client: httpx.AsyncClient) -> None:
+    response = await client.put("/things")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+    assert (await client.put("/errors/bug")).headers["allow"] == "GET"
+
+
+async def test_a_body_that_is_no_text_is_a_problem_as_documented(client: httpx.AsyncClient) -> None:
+    response = await client.post("/things", content=b"\xff", headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["status"]) == (400, 400)
+    documented = application().openapi()["paths"]["/things"]
+    assert {"400", "413"} <= documented["post"]["responses"].keys()
+    assert not {"400", "413"} & documented["get"]["responses"].keys()
 
 
 async def test_a_body_over_the_limit_is_refused_whether_or_not_its_length_is_told(client: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from shared.contracts.catalogue import contracts
 from shared.contracts.orders import OrderPlaced
 from shared.errors import ContractError
 from shared.eventsourced.hearing import Translator, sift
-from shared.eventsourced.publishing import LANES
+from shared.eventsourced.publishing import LANES, lane_of
 from shared.eventsourced.reading import ID_BYTES_MAX, Decoders, Received, read
 from tests.engine.records import INBOUND, SPEAKERS, TOPIC, Headers, Record, body_of, headers_of, order_record, placed
 from tests.engine.toy import on_order_placed
@@ -21,6 +21,8 @@ DECODERS = Decoders(contracts(), {OrderPlaced: on_order_placed})
 TRANSLATOR = Translator({OrderPlaced: on_order_placed}, (), DECODERS)
 STRUCTURED: Headers = (("content-type", b"application/cloudevents+json; charset=utf-8"),)
 BODY_MAX = 1_000
+LANE = lane_of("C-1")
+"""Where the key of our records belongs."""
 
 names = st.sampled_from(
     [
@@ -110,30 +112,43 @@ def test_a_message_of_a_speaker_without_a_position_is_not_taken() -> None:
     assert problem_of(received) == ("ce_lanesequence", "position")
 
 
-@pytest.mark.parametrize(("lane", "sequence"), [(48, 1), (-1, 1), (0, 0), (0, -1), (0, 2**62)])
+@pytest.mark.parametrize(("lane", "sequence"), [(48, 1), (-1, 1), (LANE, 0), (LANE, -1), (LANE, 2**62)])
 def test_a_position_out_of_range_is_not_taken(lane: int, sequence: int) -> None:
     assert problem_of(read_one(headers=headers_of("order-1@1", lane, sequence)))[1] == "position"
+
+
+@pytest.mark.parametrize("source", [None, b"", b"/o2c/credit", b"/shop"])
+def test_a_position_of_another_source_is_not_taken(source: bytes | None) -> None:
+    headers = tuple((n, source if n == "ce_source" else v) for n, v in headers_of("x@1", LANE, 1))
+    received = read_one(headers=headers)
+    assert (received.speaker, problem_of(received)[1]) == ("", "position")
+
+
+@pytest.mark.parametrize("key", [None, b"", b"C-2", b"\xff"])
+def test_a_position_in_another_lane_than_that_of_the_key_is_not_taken(key: bytes | None) -> None:
+    received = read_one(headers=headers_of("x@1", LANE, 1), key=key)
+    assert (received.speaker, problem_of(received)[1]) == ("", "position")
 
 
 @pytest.mark.parametrize(
     ("message_id", "code"), [(b"", "missing"), (b"\xff", "encoding"), (b"a\nb", "characters"), (b"x" * 513, "too_long")]
 )
 def test_a_message_with_a_bad_id_keeps_its_position_so_that_its_lane_goes_on(message_id: bytes, code: str) -> None:
-    headers = tuple((n, message_id if n == "ce_id" else v) for n, v in headers_of("x@1", 3, 9))
+    headers = tuple((n, message_id if n == "ce_id" else v) for n, v in headers_of("x@1", LANE, 9))
     received = read_one(headers=headers)
     assert problem_of(received) == ("ce_id", code)
-    assert (received.speaker, received.lane, received.sequence) == ("order", 3, 9)
+    assert (received.speaker, received.lane, received.sequence) == ("order", LANE, 9)
 
 
 def test_an_id_of_the_longest_length_is_taken() -> None:
-    assert read_one(headers=headers_of("x" * ID_BYTES_MAX, 0, 1)).poison is None
+    assert read_one(headers=headers_of("x" * ID_BYTES_MAX, LANE, 1)).poison is None
 
 
 def test_a_body_over_the_limit_is_poison_but_has_its_position() -> None:
-    received = read_one(b" " * (BODY_MAX + 1), headers_of("x@1", 3, 9))
+    received = read_one(b" " * (BODY_MAX + 1), headers_of("x@1", LANE, 9))
     assert problem_of(received) == ("", "too_large")
     assert (received.speaker, received.sequence) == ("order", 9)
-    assert read_one(b" " * BODY_MAX, headers_of("x@1", 3, 9)).poison is None
+    assert read_one(b" " * BODY_MAX, headers_of("x@1", LANE, 9)).poison is None
 
 
 def test_a_structured_event_from_outside_is_read() -> None:
@@ -162,24 +177,24 @@ def test_a_message_on_another_topic_than_its_contracts_is_not_believed(topic: st
 
 
 def test_a_version_that_is_not_known_yet_is_kept_and_a_type_that_nobody_hears_is_not() -> None:
-    newer = read_one(headers=headers_of("x@1", 0, 1, "o2c.order.OrderPlaced.v2"))
+    newer = read_one(headers=headers_of("x@1", LANE, 1, "o2c.order.OrderPlaced.v2"))
     assert DECODERS.hears(newer)
     assert problem_of(newer) == ("ce_type", "unknown_version")
-    assert not DECODERS.hears(read_one(headers=headers_of("x@1", 0, 1, "o2c.order.OrderHeld.v1")))
-    stranger = read_one(headers=headers_of("x@1", 0, 1, "com.example.thing"), topic=INBOUND)
+    assert not DECODERS.hears(read_one(headers=headers_of("x@1", LANE, 1, "o2c.order.OrderHeld.v1")))
+    stranger = read_one(headers=headers_of("x@1", LANE, 1, "com.example.thing"), topic=INBOUND)
     assert DECODERS.hears(stranger)
     assert problem_of(stranger) == ("ce_type", "unknown_type")
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b"[" * 100_000, b'{"order_id": 1, "customer_id": '])
 def test_a_body_that_is_no_json_is_a_contract_error(value: bytes | None) -> None:
-    received = read(Record(value, headers_of("x@1", 0, 1)), SPEAKERS, 1_000_000)
+    received = read(Record(value, headers_of("x@1", LANE, 1)), SPEAKERS, 1_000_000)
     assert problem_of(received) == ("", "not_json")
 
 
 def test_every_problem_of_a_body_is_named_at_once() -> None:
     value = {"order_id": 1, "customer_id": "C", "currency": "GBP", "lines": [{"line_no": "x"}], "net_minor": None}
-    received = read_one(body_of(value), headers_of("x@1", 0, 1))
+    received = read_one(body_of(value), headers_of("x@1", LANE, 1))
     with pytest.raises(ContractError) as raised:
         DECODERS.decode(received)
     fields = {problem.field for problem in raised.value.problems}

@@ -61,6 +61,7 @@ def sqlstate(code: str) -> Exception:
         ConcurrencyError(""),
         UnavailableError(""),
         asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
         ConnectionResetError(),
     ],
 )

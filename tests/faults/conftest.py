@@ -10,6 +10,9 @@ from tests.faults.harness import System
 from tests.support.brokers import Choice, why_no_kafka
 from tests.support.homes import temporary_home
 
+CASES_MAX = 5
+"""A system is used for so many cases: proving reads all that is in the stores, so it takes longer with every case."""
+
 
 class Shared:
     """The system of the suite: made when it is first needed, and anew after a case that did not leave it whole."""
@@ -18,11 +21,13 @@ class Shared:
         self.broker = broker
         self._stack = AsyncExitStack()
         self._system: System | None = None
+        self._cases = 0
 
     async def get(self) -> System:
         """The system, up and whole."""
-        if self._system is not None and not self._system.whole:
+        if self._system is not None and (not self._system.whole or self._cases >= CASES_MAX):
             await self.close()
+        self._cases += 1
         if self._system is None:
             home = self._stack.enter_context(temporary_home())
             self._system = await self._stack.enter_async_context(System.up(home, self.broker))
@@ -30,7 +35,7 @@ class Shared:
 
     async def close(self) -> None:
         """Take it down."""
-        self._system = None
+        self._system, self._cases = None, 0
         await self._stack.aclose()
 
 

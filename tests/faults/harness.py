@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -28,7 +29,7 @@ from o2c.verify import verify_all
 from shared.contracts.catalogue import SPEAKERS
 from shared.settings import Settings
 from tests.faults.outside import Outside, orders_of
-from tests.faults.saboteur import POINTS
+from tests.faults.saboteur import FREEZING, POINTS
 from tests.faults.said import Topics, ends_of, read_topics
 
 ORDERS = int(os.environ.get("O2C_FAULT_ORDERS", "2000"))
@@ -131,14 +132,17 @@ class System:
         return output
 
     @asynccontextmanager
-    async def replica(self, service: str, number: int = 2) -> AsyncIterator[ServiceProcess]:
-        """One more process of a service, for the length of the block; stopped cleanly unless it is gone by then."""
-        original = self.stack.services[service]
-        log = original.log.with_name(f"{service}-{number}.log")
-        environment = original.environment
-        process = ServiceProcess(
-            f"{service}-{number}", log, free_port(), argv=_command(service), environment=environment
-        )
+    async def replica(
+        self, service: str, number: int = 2, changes: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[ServiceProcess]:
+        """One more process of a service, for the length of the block; stopped cleanly unless it is gone by then.
+
+        `changes` to its environment.
+        """
+        original, name = self.stack.services[service], f"{service}-{number}"
+        log = original.log.with_name(f"{name}.log")
+        environment = {**original.environment, "O2C_SABOTEUR": name, **changes}
+        process = ServiceProcess(name, log, free_port(), argv=_command(service), environment=environment)
         await process.start()
         try:
             yield process
@@ -167,10 +171,27 @@ class System:
 
     def arm(self, service: str, point: str) -> Path:
         """Let a service fall through a trapdoor; the file is gone when it has. Points: see `saboteur.POINTS`."""
-        assert point in POINTS
+        assert point in (*POINTS, FREEZING)
         door = self.home / "trapdoors" / f"{service}.{point}"
         door.touch()
         return door
+
+    def set_clock(self, name: str, seconds_ahead: float) -> None:
+        """Let the wall clock of a service's host (or a replica's, as in "order-2") go wrong by so much; 0: right."""
+        file = self.home / "trapdoors" / f"{name}.clock"
+        unfinished = file.with_suffix(".new")
+        unfinished.write_text(str(seconds_ahead))
+        unfinished.rename(file)
+
+    @contextmanager
+    def stopped(self, pid: int) -> Iterator[None]:
+        """Keep a process from running (SIGSTOP) for the length of the block."""
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 async def _up(options: StackOptions, postgres: Mapping[str, str]) -> Stack:
@@ -227,6 +248,7 @@ class Case:
         """Wait until everything has come to its end, and prove it."""
         async with asyncio.timeout(END_SECONDS_MAX + 1):
             await self._all_done()
+        played = time.monotonic() - self.started
         urls = self.system.stack.snapshot().http_urls
         assert await settled(urls, seconds_max=SETTLE_SECONDS_MAX), await self.system.services.statuses()
         verdict = await verify_all(self.system.database_of, seconds_max=VERIFY_SECONDS_MAX)
@@ -236,7 +258,8 @@ class Case:
         seconds = time.monotonic() - self.started
         checked = sum(check.checked for check in verdict.checks)
         print(
-            f"\n{self.name}: seed {SEED}, {self.orders} orders in {seconds:.0f} s, {len(verdict.checks)} checks over "
+            f"\n{self.name}: seed {SEED}, {self.orders} orders in {played:.0f} s, proven in "
+            f"{seconds - played:.0f} s: {len(verdict.checks)} checks over "
             f"{checked} things, {len(topics.ids)} messages, {topics.copies} said again; {'; '.join(self.faults)}"
         )
         return topics
@@ -268,7 +291,11 @@ class Case:
 
     async def _check_topics(self) -> Topics:
         """All new public facts stand on the topics; what stands there is in the stores; copies are true copies."""
-        topics = await read_topics(self.system.servers, self.offsets)
+        forgotten = set()
+        for service, speaker in SPEAKERS.items():
+            rows = await self.system.sql(service, "SELECT lane, sequence FROM events WHERE topic = 'engine.Lost'")
+            forgotten.update((speaker.topic, lane, sequence) for lane, sequence in rows)
+        topics = await read_topics(self.system.servers, self.offsets, forgotten)
         assert not topics.wrong, topics.wrong[:10]
         stored: dict[str, tuple[int, int]] = {}
         new: set[str] = set()
@@ -276,7 +303,7 @@ class Case:
             rows = await self.system.sql(
                 service,
                 "SELECT originator_id || '@' || originator_version, lane, sequence, notification_id FROM events "
-                "WHERE lane IS NOT NULL",
+                "WHERE lane IS NOT NULL AND topic <> 'engine.Lost'",
             )
             stored.update((id_, (lane, sequence)) for id_, lane, sequence, _ in rows)
             new.update(id_ for id_, _, _, number in rows if number > self.heads[service])
@@ -316,7 +343,7 @@ async def case(system: System, name: str, *, orders: int = ORDERS, kept: bool = 
 
 async def _explain(failed: Case) -> None:
     """For whoever must find out why: what was done, what the services say, and where each of them waits."""
-    print(f"\n{failed.name} failed after: {'; '.join(failed.faults)}")
+    print(f"\n{failed.name} failed after: {'; '.join(failed.faults)}\n{traceback.format_exc(limit=-4)}")
     for name, status in (await failed.system.services.statuses()).items():
         print(f"{name}: {status}")
     failed.system.show_tasks()

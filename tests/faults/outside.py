@@ -19,7 +19,8 @@ from shared.contracts.messages import Message
 from shared.errors import UnavailableError
 from shared.values import evolved
 
-IN_FLIGHT_MAX = 300
+IN_FLIGHT_SHARE = 4
+"""A quarter of a case's orders is on its way at once: a fault in the middle finds some done and some not begun."""
 LATE_BP = 800
 _PAUSE_SECONDS = 0.3
 
@@ -72,11 +73,12 @@ class Outside:
         self._servers, self._services, self._seed = servers, services, seed
         self._orders = orders
         self._over = asyncio.Event()
-        self.world = self._new_world()
+        self.world = self._new_world(from_beginning=False)
         self.task = asyncio.create_task(self._play())
 
-    def _new_world(self) -> World:
-        course = Course(self._seed, DEMO_SHARES, LATE_BP, IN_FLIGHT_MAX)
+    def _new_world(self, *, from_beginning: bool) -> World:
+        in_flight = max(len(self._orders) // IN_FLIGHT_SHARE, 1)
+        course = Course(self._seed, DEMO_SHARES, LATE_BP, in_flight, from_beginning=from_beginning)
         world = _PatientWorld(customers(len(self._orders)), self._orders, course)
         world.clerk = _PatientClerk(self._services)
         return world
@@ -112,5 +114,5 @@ class Outside:
             ):
                 raise results[0]
             self._over.clear()
-            self.world = self._new_world()
+            self.world = self._new_world(from_beginning=True)
             await asyncio.sleep(_PAUSE_SECONDS)

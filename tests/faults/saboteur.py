@@ -1,26 +1,33 @@
 """A service as `o2c run NAME` starts it, with trapdoors: `python -m tests.faults.saboteur NAME`.
 
 A file `NAME.<point>` in the directory `O2C_TRAPDOORS` makes the process die by SIGKILL, once, when it next comes to
-that point; without such a file it is the service and nothing else.
+that point; a file `NAME.clock` moves its wall clock by the seconds in it. Without such files it is the service and
+nothing else. `O2C_SABOTEUR` is another NAME for these files, so that replicas can differ.
 """
 
 import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 from aiokafka.errors import RequestTimedOutError
 
 from o2c.main import app
+from services.order import api as order_api
+from services.receivables import app as receivables_app
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 
 POINTS = ("sent", "unheard", "written", "committed")
 """sent: Kafka has acknowledged, and the relay's cursor has not moved yet; unheard: there too, but the acknowledgement
 is lost instead of the process; written: all is written, nothing committed; committed: and not acknowledged to Kafka."""
+FREEZING = "frozen"
+"""Like `written`, but the process is stopped (SIGSTOP) in the middle of its transaction instead of killed."""
 
 
 class Trapdoors:
@@ -59,6 +66,8 @@ def install(doors: Trapdoors) -> None:
     async def write_then_fall(self: UnitOfWork, *arguments: Any) -> Any:
         entries = await write(self, *arguments)
         doors.die_at("written")
+        if doors.sprung(FREEZING):
+            os.kill(os.getpid(), signal.SIGSTOP)
         return entries
 
     async def run_then_fall(self: UnitOfWork, batch: Batch) -> None:
@@ -68,6 +77,36 @@ def install(doors: Trapdoors) -> None:
     Relay._send = send_then_fall  # type: ignore[method-assign]
     UnitOfWork._write = write_then_fall  # type: ignore[method-assign]
     UnitOfWork.run = run_then_fall  # type: ignore[method-assign]
+
+
+class Clock:
+    """The wall clock of this host, as wrong as its file says. Every place where the product reads it is listed in
+    `test_clock.py`; what measures time goes by the monotonic clock, which nobody can set."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._right, self._right_ns = time.time, time.time_ns
+
+    @property
+    def seconds_ahead(self) -> float:
+        """How far it is ahead of the true time."""
+        try:
+            return float(self._file.read_text() or 0)
+        except FileNotFoundError:
+            return 0.0
+
+    def install(self) -> None:
+        """From now on this process goes by this clock."""
+        clock = self
+
+        class Shifted(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Any:
+                return datetime.now(tz) + timedelta(seconds=clock.seconds_ahead)
+
+        time.time = lambda: self._right() + self.seconds_ahead
+        time.time_ns = lambda: self._right_ns() + round(self.seconds_ahead * 1e9)
+        order_api.datetime = receivables_app.datetime = Shifted  # type: ignore[attr-defined]
 
 
 def show_tasks(*_: object) -> None:
@@ -85,7 +124,9 @@ def show_tasks(*_: object) -> None:
 def main() -> None:
     """Run the service named on the command line."""
     signal.signal(signal.SIGUSR1, show_tasks)
-    install(Trapdoors(sys.argv[1], Path(os.environ["O2C_TRAPDOORS"])))
+    name, directory = os.environ.get("O2C_SABOTEUR", sys.argv[1]), Path(os.environ["O2C_TRAPDOORS"])
+    install(Trapdoors(name, directory))
+    Clock(directory / f"{name}.clock").install()
     app(["run", sys.argv[1]])
 
 

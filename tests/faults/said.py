@@ -1,6 +1,6 @@
 """What stands on the topics, compared with the stores: every public fact is there, and copies are true copies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,15 @@ TOPICS = tuple(sorted(s.topic for s in SPEAKERS.values()))
 
 @dataclass
 class Topics:
-    """What was found on the topics. `copies`: records beyond the first of an id, which listeners drop."""
+    """What was found on the topics. `copies`: records beyond the first of an id, which listeners drop.
+
+    `forgotten`: places (topic, lane, sequence) whose facts were lost with an older backup; nothing there counts.
+    """
 
     ids: dict[str, tuple[int, int, bytes]] = field(default_factory=dict)
     copies: int = 0
     wrong: list[str] = field(default_factory=list)
+    forgotten: Container[tuple[str, int, int]] = frozenset()
 
     def take(self, topic: str, records: Iterable[Any], positions: dict[tuple[str, int, int], str]) -> None:
         """Take note of records: the same id means the same place and the same words, and no place has two ids."""
@@ -25,6 +29,8 @@ class Topics:
             headers = dict(record.headers)
             id_ = headers["ce_id"].decode()
             lane, sequence = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
+            if (topic, lane, sequence) in self.forgotten:
+                continue
             said = (lane, sequence, record.value)
             if self.ids.setdefault(id_, said) is not said:
                 self.copies += 1
@@ -40,9 +46,11 @@ async def ends_of(servers: str) -> dict[TopicPartition, int]:
         return dict(await consumer.end_offsets(await _partitions(consumer)))
 
 
-async def read_topics(servers: str, since: Mapping[TopicPartition, int]) -> Topics:
+async def read_topics(
+    servers: str, since: Mapping[TopicPartition, int], forgotten: Container[tuple[str, int, int]] = frozenset()
+) -> Topics:
     """Everything on the services' topics from these offsets (others: from the beginning) to the present end."""
-    found, positions = Topics(), {}
+    found, positions = Topics(forgotten=forgotten), {}
     async with AIOKafkaConsumer(bootstrap_servers=servers, max_partition_fetch_bytes=4_000_000) as consumer:
         partitions = await _partitions(consumer)
         consumer.assign(partitions)

@@ -1,8 +1,13 @@
 """Kafka killed, emptied, robbed of topics and records, and given more partitions, under load."""
 
+import asyncio
+import time
+
+import httpx
 import pytest
 
 from o2c.settling import at_rest
+from o2c.stack import SERVICES, Kafka
 from o2c.verify.engine import every_position_is_reached, everything_is_published
 from o2c.verify.stores import open_stores
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
@@ -12,6 +17,9 @@ from tests.faults.said import TOPICS
 from tests.support.kafka_client import partitions_of, topics_of
 
 pytestmark = pytest.mark.faults
+
+AWAY_SECONDS = 62.0
+"""Longer than every time-out of the clients: requests, sessions, metadata."""
 
 
 async def test_a_broker_killed_and_restarted_under_load_loses_and_doubles_nothing(
@@ -24,25 +32,54 @@ async def test_a_broker_killed_and_restarted_under_load_loses_and_doubles_nothin
         await run.end()
 
 
-async def test_a_wiped_broker_is_filled_again_by_asking_and_all_of_it_by_replay(system: System) -> None:
-    async with case(system, "broker-wiped", kept=False) as run:
-        await run.reached(run.random.uniform(0.3, 0.6))
-        await _wipe(system)
-        run.note("wiped the broker")
-        await _heal(system)
-        run.note("all services have heard everything")
-        run.note(f"{await system.replay()} messages replayed")
-        run.outside.start_over()
+async def test_a_broker_away_for_a_minute_under_load_is_waited_for_and_what_came_meanwhile_is_said(
+    system: System, on_kafka: None
+) -> None:
+    async with case(system, "broker-away") as run:
+        await run.reached(run.random.uniform(0.2, 0.5))
+        processes = {name: system.pid(name) for name in SERVICES}
+        begun = time.monotonic()
+        # Frozen, not killed: connections stay open and nothing is ever answered, which is the worse way to be away.
+        with system.stopped(system.pid("broker")):
+            await until(lambda: _nobody_ready(system), "every service says that Kafka is away", AWAY_SECONDS)
+            run.note(f"broker away, said by all after {time.monotonic() - begun:.0f} s")
+            await _register_customers(system)
+            await asyncio.sleep(AWAY_SECONDS - (time.monotonic() - begun))  # the fault itself is a length of time
+        run.note("broker back")
+        await system.back()
+        assert {name: system.pid(name) for name in SERVICES} == processes, "a broker that is away ends no service"
         await run.end()
 
 
-async def test_deleted_topics_are_made_again_and_filled_from_the_stores(system: System, on_kafka: None) -> None:
-    async with case(system, "topics-deleted", kept=False) as run:
+async def _nobody_ready(system: System) -> bool:
+    statuses = await system.services.statuses()
+    return all({"kafka", "relay", "consumer"} & status.get("missing", {}).keys() for status in statuses.values())
+
+
+async def _register_customers(system: System) -> None:
+    """Over HTTP, which needs no broker: durable when answered, and said when the broker is back (`run.end` looks)."""
+    url = system.stack.http_url("order")
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        for n in range(50):
+            body = {"name": f"Customer {n}", "country": "GB", "currency": "GBP"}
+            response = await client.put(f"{url}/customers/AWAY-{n}", json=body)
+            assert response.status_code in (200, 201), response.text
+
+
+async def test_deleted_topics_and_a_wiped_broker_are_filled_again_by_asking_and_all_of_them_by_replay(
+    system: System,
+) -> None:
+    async with case(system, "broker-wiped", kept=False) as run:
         await run.reached(run.random.uniform(0.3, 0.6))
-        victims = run.random.sample(TOPICS, 3)
-        await delete_topics(system.servers, victims)
-        run.note(f"deleted {', '.join(victims)}")
-        await until(lambda: _all_there(system), "the topics are made again")
+        if isinstance(system.stack.broker, Kafka):
+            victims = run.random.sample(TOPICS, 3)
+            await delete_topics(system.servers, victims)
+            run.note(f"deleted {', '.join(victims)}")
+            await until(lambda: _all_there(system), "the topics are made again")
+            await _heal(system)
+            run.note("all services have heard everything")
+        await _wipe(system)
+        run.note("wiped the broker")
         await _heal(system)
         run.note("all services have heard everything")
         run.note(f"{await system.replay()} messages replayed")

@@ -22,19 +22,16 @@ SMALL_JOURNAL = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
 CONNECTIONS_CUT = 60
 
 
-async def test_a_database_killed_and_restarted_under_load_loses_and_doubles_nothing(system: System) -> None:
+async def test_connections_cut_one_by_one_and_a_server_killed_twice_under_load_lose_and_double_nothing(
+    system: System,
+) -> None:
     async with case(system, "postgres-killed") as run:
-        async for _ in run.moments(2):
-            await system.stack.kill("postgres")
-            run.note("killed PostgreSQL")
-            await system.back()
-        await run.end()
-
-
-async def test_connections_cut_one_by_one_under_load_lose_and_double_nothing(system: System) -> None:
-    async with case(system, "connections-cut") as run:
         cut = 0
-        async for _ in run.moments(CONNECTIONS_CUT):
+        async for n in run.moments(CONNECTIONS_CUT):
+            if n in (CONNECTIONS_CUT // 3, CONNECTIONS_CUT * 2 // 3):
+                await system.stack.kill("postgres")
+                run.note("killed PostgreSQL")
+                await system.back()
             cut += len(
                 await system.sql(
                     "postgres",

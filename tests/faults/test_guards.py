@@ -90,8 +90,8 @@ def _customer(n: int) -> Record:
 
 @asynccontextmanager
 async def _listening(servers: str, handler: Callable[[list[Any]], Awaitable[None]], topic: str) -> AsyncIterator[None]:
-    broker = KafkaBroker(servers, enable_idempotence=False, logger=None)
-    consuming.subscribe(broker, [topic], handler, group_id="credit", records_max=100, poll_ms=10)
+    broker = KafkaBroker(servers, enable_idempotence=False, logger=None, graceful_timeout=1)  # for who never ends
+    consuming.subscribe(broker, [topic], handler, group_id="credit", records_max=100, poll_ms=10, session_ms=6_000)
     await broker.start()
     try:
         yield

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from o2c.stack import SERVICES
 from shared.contracts.catalogue import SPEAKERS
 from tests.faults.harness import System, case, together, until
-from tests.faults.saboteur import POINTS
+from tests.faults.saboteur import FREEZING, POINTS
 
 pytestmark = pytest.mark.faults
 
@@ -20,23 +21,23 @@ FROZEN_SECONDS = 9.0
 """Longer than the consumers' session time-out of six seconds and the rebalance that follows."""
 
 
-async def test_services_killed_in_turn_and_several_at_once_lose_and_double_nothing(system: System) -> None:
+async def test_services_killed_at_random_together_and_between_any_two_steps_lose_and_double_nothing(
+    system: System,
+) -> None:
     async with case(system, "killed") as run:
-        victims = [[name] for name in run.random.sample(SERVICES, len(SERVICES))]
-        victims += [together(run.random, SERVICES) for _ in range(3)]
-        async for n in run.moments(len(victims)):
-            await asyncio.gather(*(system.stack.kill(name) for name in victims[n]))
-            run.note(f"killed {'+'.join(victims[n])}")
-        await run.end()
-
-
-async def test_services_killed_between_any_two_steps_lose_and_double_nothing(system: System) -> None:
-    async with case(system, "trapdoors") as run:
-        plan = [(name, point) for point in POINTS for name in run.random.sample(sorted(SPEAKERS), 2)]
+        plan: list[list[str] | tuple[str, str]] = [[name] for name in SERVICES]
+        plan += [together(run.random, SERVICES) for _ in range(2)]
+        plan += [(name, point) for point in POINTS for name in run.random.sample(sorted(SPEAKERS), 2)]
+        run.random.shuffle(plan)
         async for n in run.moments(len(plan)):
-            door = system.arm(*plan[n])
-            await until(lambda door=door: _gone(door), f"{door.name} sprung")
-            run.note(f"fell through {door.name}")
+            match plan[n]:
+                case (name, point) as trap if isinstance(trap, tuple):
+                    door = system.arm(name, point)
+                    await until(lambda door=door: _gone(door), f"{door.name} sprung")
+                    run.note(f"{name} at {point}")
+                case victims:
+                    await asyncio.gather(*(system.stack.kill(name) for name in victims))
+                    run.note(f"killed {'+'.join(victims)}")
         topics = await run.end()
         assert topics.copies, "what was sent before the cursor moved must have been said again"
 
@@ -63,27 +64,49 @@ async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twi
 
 async def test_a_frozen_service_that_wakes_after_another_took_over_writes_nothing_twice(system: System) -> None:
     async with case(system, "frozen") as run:
-        names = run.random.sample(["credit", "billing", "fulfillment", "receivables"], 2)
-        async for n in run.moments(len(names)):
-            async with system.replica(names[n]) as other:
-                pid = system.pid(names[n])
-                os.kill(pid, signal.SIGSTOP)
-                run.note(f"froze {names[n]} while {other.name} runs")
-                try:
-                    await asyncio.sleep(FROZEN_SECONDS)  # the fault itself is a length of time
-                finally:
-                    os.kill(pid, signal.SIGCONT)
-                await system.back(names[n])
-        await run.end()
+        name = run.random.choice(["billing", "fulfillment", "receivables"])
+        await run.reached(run.random.uniform(0.1, 0.2))
+        async with system.replica(name), system.replica("credit"):
+            with system.stopped(system.pid(name)):
+                run.note(f"froze {name}")
+                await asyncio.sleep(FROZEN_SECONDS)  # the fault itself is a length of time
+            await system.back(name)
+            run.note(f"{name} woke")
+            await run.reached(run.random.uniform(0.3, 0.4))
+            await _freeze_in_transaction(system, "credit")
+            run.note("credit froze with everything written and nothing committed; its replica went on")
+            await system.back("credit")
+            await run.end()
 
 
-async def test_replicas_come_and_go_under_load(system: System) -> None:
+async def _freeze_in_transaction(system: System, service: str) -> None:
+    """Until its replica has heard more: the store's lock, which the frozen one holds, is taken from it."""
+    pid = system.pid(service)
+    door = system.arm(service, FREEZING)
+    await until(lambda: _gone(door), f"{service} frozen in its transaction")
+    try:
+        heard = await _heard(system, service)
+        await until(lambda: _more_than(system, service, heard), "the replica goes on", 60)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def _heard(system: System, service: str) -> int:
+    return int((await system.sql(service, "SELECT sum(sequence)::bigint FROM positions"))[0][0])
+
+
+async def _more_than(system: System, service: str, heard: int) -> bool:
+    return await _heard(system, service) > heard
+
+
+async def test_replicas_of_all_services_come_and_go_under_load(system: System) -> None:
     async with case(system, "replicas") as run:
-        names = ("credit", "receivables")
         await run.reached(0.1)
-        async with system.replica(names[0], 2), system.replica(names[0], 3), system.replica(names[1], 2):
-            run.note("three credit, two receivables")
-            await run.reached(0.5)
+        async with AsyncExitStack() as replicas:
+            for number in (2, 3):
+                await asyncio.gather(*(replicas.enter_async_context(system.replica(name, number)) for name in SERVICES))
+            run.note("three of each")
+            await run.reached(0.7)
         run.note("one of each again")
         await run.end()
 

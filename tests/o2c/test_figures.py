@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from o2c.bench.orders import LINES, customers, generate
-from o2c.commands.bench import BenchRun
+from o2c.bench.rig import Measured
+from o2c.bench.scenarios.cycle import outcome
 from o2c.commands.demo import DemoRun, load
 from o2c.commands.stacking import report_to
 from o2c.figures import cpu_of_all, descendants, peak_mb_of_all, percentile, usage_of
@@ -74,10 +75,9 @@ def test_the_demo_report_has_the_agreed_keys() -> None:
 
 
 def test_the_bench_report_has_the_agreed_keys_and_counts_the_stack_only() -> None:
-    done = BenchRun(
-        100, 2.0, 3_000, [10.0, 20.0], 6_000, 2.0, {"order": 1.0, "postgres": 1.0, "driver": 9.0}, {"order": 90.0}, ""
-    )
-    assert done.as_json() == {
+    cpu = {"order": 1.0, "postgres": 1.0, "driver": 9.0}
+    measured = Measured(100, 400, 2.0, 3_000, cpu, [10.0, 20.0], "")
+    assert outcome(measured, 3_000.0, {"order": 90.0}).figures == {
         "orders": 100,
         "orders_per_second": 50.0,
         "events_per_second": 1_500.0,
@@ -86,6 +86,7 @@ def test_the_bench_report_has_the_agreed_keys_and_counts_the_stack_only() -> Non
         "share_of_bare_chain": 0.5,
         "cpu_seconds_per_order": 0.02,
         "peak_memory_mb": {"order": 90.0},
+        "cpu_seconds": cpu,
     }
 
 

@@ -145,9 +145,9 @@ def _story_routes(router: APIRouter, live: Live, stories: Stories) -> None:
     @router.get("/tower/search")
     async def search(request: Request, q: Annotated[str, Query(max_length=ID_LENGTH_MAX)] = "") -> Response:
         wanted = "".join(c for c in q if c.isprintable()).strip()
-        found = await stories.find(wanted) if wanted else {"hits": [], "near": [], "away": ""}
+        found = await stories.find(wanted)
         if len(found["hits"]) == 1:
-            kind, key = found["hits"][0]
+            ((kind, key),) = found["hits"]
             return RedirectResponse(f"/tower/{kind}/{quote(key, safe='')}", 303)
         return await _shown(request, live, "search.html", wanted=wanted, **found)
 

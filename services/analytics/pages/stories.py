@@ -58,6 +58,8 @@ class Stories:
         """
         hits: list[tuple[str, str]] = []
         away = ""
+        if not wanted:
+            return {"hits": hits, "near": hits, "away": away}
         for kind, sql in (
             ("orders", "SELECT 1 FROM order_cycle WHERE order_id = $1"),
             ("customers", "SELECT 1 FROM customers WHERE customer_id = $1"),

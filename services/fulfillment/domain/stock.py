@@ -1,7 +1,7 @@
 """The stock of one product: what is on hand, which orders hold it and which wait for it. Stream: stock-{sku}.
 
 Promise: 0 ≤ reserved ≤ on hand after every command, and who came first is served first. One command fills at most
-FILLS_MAX waiting orders; the rest is filled by follow-up commands, or by whatever next happens to this stock.
+FILLS_MAX waiting orders; the rest is filled by follow-up commands, and beyond their bound by those that are due.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,59 @@
+"""`POST /orders` while the whole cycle runs: orders come over HTTP and over Kafka, and all are carried to paid."""
+
+from o2c.bench.asked import SEED, Asked
+from o2c.bench.http_load import Posted, mix_to_post, orders_to_post, poster
+from o2c.bench.orders import customers, generate, registered
+from o2c.bench.outcome import Floor, Outcome
+from o2c.bench.rig import Measured, Rig, rig
+from o2c.bench.scenarios.cycle import percentiles
+from o2c.outside.world import World
+
+POSTS_PER_SECOND = 200.0
+POSTS = 12_000
+RATE = 50.0
+"""Orders per second that come over Kafka beside those posted."""
+P99_MS = 50.0
+SECONDS_MIN = 60.0
+"""Beside twice the time of sending: a machine that needs longer cannot carry this load at all."""
+
+
+async def http(asked: Asked) -> Outcome:
+    """Milliseconds until `POST /orders` is answered, 200 times a second, each counted from when it was due."""
+    number, rate = asked.orders or POSTS, RATE if asked.rate is None else asked.rate
+    beside = round(number / POSTS_PER_SECOND * rate)
+    posted = orders_to_post(number)
+    course = asked.course(in_flight=number, rate=rate)
+    known = [*customers(beside), *registered(mix_to_post(number))]
+    world = World(known, generate(beside, seed=SEED), course, posted)
+    async with rig(asked.options, asked.watch) as stack:
+        measured, answers = await _both(stack, world, number)
+    return _outcome(measured, answers, rate)
+
+
+async def _both(stack: Rig, world: World, number: int) -> tuple[Measured, Posted]:
+    async with poster(stack.where.http_urls["order"], number, POSTS_PER_SECOND) as posting:
+        seconds_max = SECONDS_MIN + 2 * number / POSTS_PER_SECOND
+        measured = await stack.carry(world, "paid, posted and by Kafka", begun=posting.go, seconds_max=seconds_max)
+        return measured, await posting.done()
+
+
+def _outcome(measured: Measured, answers: Posted, rate: float) -> Outcome:
+    refused = {status: n for status, n in answers.statuses.items() if status not in ("200", "201")}
+    shown = percentiles(answers.milliseconds)
+    figures = {
+        "posts": len(answers.milliseconds),
+        "posts_per_second": POSTS_PER_SECOND,
+        "orders_per_second_by_kafka": rate,
+        "answered_ms": {**shown, "max": round(answers.milliseconds[-1], 1)},
+        "sent_late_p99_ms": round(answers.late_ms, 2),
+        "statuses": answers.statuses,
+        "orders": measured.orders,
+        "placed_to_paid_ms": percentiles(measured.latencies_ms),
+        "cpu_seconds": {
+            **{name: round(seconds, 2) for name, seconds in measured.cpu_seconds.items()},
+            "poster": round(answers.cpu_seconds, 2),
+        },
+        "seconds": round(measured.seconds, 1),
+    }
+    wrong = measured.missing or (f"not all posts were taken: {refused}" if refused else "")
+    return Outcome(figures, (Floor("POST /orders p99, ms", shown["p99"], P99_MS, at_most=True),), wrong)

@@ -1,0 +1,112 @@
+"""Whether the system can keep on: minutes of load at 80 % of its own peak, with backlog and memory watched."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from o2c.bench.asked import SEED, Asked
+from o2c.bench.orders import customers, generate
+from o2c.bench.outcome import Floor, Outcome
+from o2c.bench.rig import Measured, Rig, rig
+from o2c.figures import memory_mb_of_all
+from o2c.outside.world import World
+from o2c.services import Services
+from o2c.stack import SERVICES
+from shared.values import Value
+
+MINUTES = 10.0
+SHARE_OF_PEAK = 0.8
+PEAK_ORDERS = 6_000
+SAMPLE_SECONDS = 5.0
+WARM_UP = 0.1
+"""The part of the load that comes before the first samples count: caches fill, statistics are made."""
+MEMORY_MB_MAX = 200.0
+GROWTH_MAX = 1.5
+"""Under way at the end, times that at the start: what waits at 80 % of the peak comes and goes."""
+
+
+class Sample(Value, frozen=True, gc=False):
+    """One look: orders sent and not yet paid, records that wait for any service, memory of each service in MB."""
+
+    under_way: int
+    lag: int
+    memory_mb: dict[str, float]
+
+
+async def sustained(asked: Asked) -> Outcome:
+    """Ten minutes at 80 % of the peak that was measured before: orders under way, lag and memory over the time."""
+    async with rig(asked.options, asked.watch) as stack:
+        rate, peak = asked.rate, 0.0
+        if rate is None:
+            world = World(customers(PEAK_ORDERS), generate(PEAK_ORDERS, seed=SEED), asked.course())
+            peak = (await stack.carry(world, "paid, for the peak")).orders_per_second
+            rate = SHARE_OF_PEAK * peak
+        orders = asked.orders or round(rate * 60 * (asked.minutes or MINUTES))
+        # Nothing is held back: what the system cannot carry piles up, and is seen.
+        course = asked.course(in_flight=orders, rate=rate)
+        world = World(customers(orders), generate(orders, seed=SEED + 1), course)
+        samples: list[Sample] = []
+        sampling: list[asyncio.Task[None]] = []
+        begin = lambda: sampling.append(asyncio.create_task(_watch(stack, world, samples)))  # noqa: E731
+        try:
+            measured = await stack.carry(world, f"paid, at {rate:.0f} orders/s", begun=begin)
+        finally:
+            for task in sampling:
+                task.cancel()
+            await asyncio.gather(*sampling, return_exceptions=True)
+    return _outcome(measured, samples, peak, rate)
+
+
+async def _watch(stack: Rig, world: World, samples: list[Sample]) -> None:
+    """Look again and again for as long as orders are sent."""
+    pids = {name: pid for name, pid in stack.pids.items() if name in SERVICES}
+    async with Services(stack.where.http_urls) as services:
+        due = time.monotonic()
+        while world.published < len(world.orders):
+            statuses = await services.statuses()
+            samples.append(
+                Sample(
+                    world.published - world.progress.finished,
+                    max(sum(status.get("lag", {}).values()) for status in statuses.values()),
+                    memory_mb_of_all(pids),
+                )
+            )
+            due += SAMPLE_SECONDS
+            await asyncio.sleep(max(due - time.monotonic(), 0.0))
+
+
+def parts_of(samples: Sequence[Sample]) -> dict[str, Sequence[Sample]]:
+    """The samples after the warm-up, in thirds."""
+    counted = samples[int(len(samples) * WARM_UP) :]
+    third = max(len(counted) // 3, 1)
+    return {"start": counted[:third], "middle": counted[-2 * third :][:third], "end": counted[-third:]}
+
+
+def _outcome(measured: Measured, samples: Sequence[Sample], peak: float, rate: float) -> Outcome:
+    parts = parts_of(samples)
+    under_way = {when: _mean([s.under_way for s in part]) for when, part in parts.items()}
+    largest = max((max(s.memory_mb.values()) for s in samples), default=0.0)
+    figures: dict[str, Any] = {
+        "peak_orders_per_second": round(peak, 1),
+        "rate": round(rate, 1),
+        **measured.as_json(),
+        "seconds": round(measured.seconds, 1),
+        "samples": len(samples),
+        "orders_under_way": {**under_way, "max": max((s.under_way for s in samples), default=0)},
+        "lag_of_the_slowest_service": {when: _mean([s.lag for s in part]) for when, part in parts.items()},
+        "memory_mb": {
+            name: {when: _mean([s.memory_mb[name] for s in part]) for when, part in parts.items()} for name in SERVICES
+        },
+        "cpu_seconds": {name: round(seconds, 2) for name, seconds in measured.cpu_seconds.items()},
+    }
+    growth = round(under_way["end"] / max(under_way["start"], 1.0), 2)
+    floors = (
+        Floor("orders under way at the end, times those at the start", growth, GROWTH_MAX, at_most=True),
+        Floor("memory of the largest service, MB", round(largest, 1), MEMORY_MB_MAX, at_most=True),
+    )
+    return Outcome(figures, floors, measured.missing)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / max(len(values), 1), 1)

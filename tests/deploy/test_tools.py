@@ -1,0 +1,169 @@
+"""Judges from outside over Dockerfile, docker-compose.yml and both overlays: none needs Docker or a cluster."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.deploy.files import OVERLAYS, ROOT, Document, of_kind, parsed
+
+pytestmark = pytest.mark.deploy
+
+KUBERNETES_VERSION = "1.37"
+CRDS = "O2C_CRDS"
+"""Environment variable: a folder with the CRD files of the operators, to be asked as well."""
+BUILT_IN = re.compile(r"v1|(apps|batch|policy|autoscaling)/v\d|\w+(\.\w+)*\.k8s\.io/v\d")
+
+
+def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)
+
+
+def custom(path: Path) -> list[Document]:
+    return [each for each in parsed(path.read_text()) if not BUILT_IN.fullmatch(each["apiVersion"])]
+
+
+# ---- Docker
+
+
+def test_hadolint_finds_nothing(tools: Path) -> None:
+    done = run(tools / "hadolint", ROOT / "Dockerfile")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_docker_compose_takes_the_file(tools: Path) -> None:
+    done = run(tools / "docker-compose", "--profile", "*", "--file", ROOT / "docker-compose.yml", "config")
+    assert done.returncode == 0, done.stderr
+    assert "order" in yaml.safe_load(done.stdout)["services"]
+
+
+def test_docker_compose_refuses_a_field_that_it_does_not_know(tools: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "docker-compose.yml"
+    broken.write_text("services: {a: {image: a, helthcheck: {disable: true}}}")
+    assert run(tools / "docker-compose", "--file", broken, "config").returncode != 0
+
+
+# ---- Kubernetes
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kinds_of_kubernetes_fit_their_schemas(tools: Path, rendered: dict[str, Path], overlay: str) -> None:
+    done = run(tools / "kubernetes-validate", "--strict", "--kubernetes-version", KUBERNETES_VERSION, rendered[overlay])
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    checked = [each for each in parsed(rendered[overlay].read_text()) if BUILT_IN.fullmatch(each["apiVersion"])]
+    assert said.count(" passed for resource ") == len(checked) > 30
+
+
+def test_a_misspelt_field_does_not_fit(tools: Path, rendered: dict[str, Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(rendered["production"].read_text().replace("readinessProbe:", "readynessProbe:"))
+    done = run(tools / "kubernetes-validate", "--strict", "--kubernetes-version", KUBERNETES_VERSION, broken)
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kinds_of_the_operators_fit_what_we_use_of_them(rendered: dict[str, Path], overlay: str) -> None:
+    schemas = yaml.safe_load((ROOT / "tests/deploy/custom_resources.yaml").read_text())
+    found = custom(rendered[overlay])
+    assert len(found) > 20
+    for each in found:
+        name = f"{each['apiVersion']}/{each['kind']}"
+        jsonschema.Draft7Validator({**schemas[name], "definitions": schemas["definitions"]}).validate(each["spec"])
+
+
+@pytest.mark.skipif(CRDS not in os.environ, reason=f"{CRDS} names no folder with the operators' CRDs")
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kinds_of_the_operators_fit_their_crds(rendered: dict[str, Path], overlay: str) -> None:
+    schemas = crds(Path(os.environ[CRDS]))
+    for each in custom(rendered[overlay]):
+        jsonschema.Draft7Validator(schemas[each["apiVersion"], each["kind"]]).validate({**each, "metadata": {}})
+
+
+def crds(folder: Path) -> dict[tuple[str, str], Document]:
+    """(apiVersion, kind) → schema that refuses unknown fields."""
+    found = {}
+    for definition in (each for path in folder.glob("*.yaml") for each in parsed(path.read_text())):
+        spec = definition["spec"]
+        for version in spec["versions"]:
+            schema = version["schema"]["openAPIV3Schema"]
+            _close(schema)
+            found[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
+    return found
+
+
+def _close(schema: Document) -> None:
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        schema.setdefault("additionalProperties", False)
+    inner = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    for each in inner:
+        if isinstance(each, dict):
+            _close(each)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_policy_linter_finds_nothing(tools: Path, rendered: dict[str, Path], overlay: str) -> None:
+    done = _checkov(tools, rendered[overlay])
+    assert done["failed"] == [], done["failed"]
+    assert done["passed"] > 400
+
+
+def test_the_policy_linter_finds_a_writable_root(tools: Path, rendered: dict[str, Path], tmp_path: Path) -> None:
+    weak = tmp_path / "weak.yaml"
+    weak.write_text(rendered["production"].read_text().replace("readOnlyRootFilesystem: true", "privileged: true"))
+    assert {"CKV_K8S_16", "CKV_K8S_22"} <= {each.split()[0] for each in _checkov(tools, weak)["failed"]}
+
+
+def _checkov(tools: Path, path: Path) -> dict[str, Any]:
+    command = ("--skip-download", "--config-file", ROOT / "deploy/checkov.yaml", "--framework", "kubernetes")
+    done = run(tools / "checkov", *command, "--output", "json", "--file", path)
+    report = json.loads(done.stdout)
+    failed = [f"{each['check_id']} {each['resource']}" for each in report["results"]["failed_checks"]]
+    return {"failed": failed, "passed": report["summary"]["passed"]}
+
+
+# ---- the whole, as it is applied
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_reference_is_met(rendered: dict[str, Path], overlay: str) -> None:
+    found = parsed(rendered[overlay].read_text())
+    deployments = of_kind(found, "Deployment")
+    assert deployments.pop("o2c-tool")["spec"]["template"]["spec"]["serviceAccountName"] in of_kind(
+        found, "ServiceAccount"
+    )
+    accounts, maps = of_kind(found, "ServiceAccount"), of_kind(found, "ConfigMap")
+    assert {each["spec"]["scaleTargetRef"]["name"] for each in of_kind(found, "ScaledObject").values()} == set(
+        deployments
+    )
+    for name, deployment in deployments.items():
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["serviceAccountName"] in accounts
+        assert pod["containers"][0]["envFrom"][0]["configMapRef"]["name"] in maps
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        for kind in ("Service", "PodDisruptionBudget"):
+            selector = of_kind(found, kind)[name]["spec"]["selector"]
+            assert selector.get("matchLabels", selector).items() <= labels.items(), f"{kind} {name}"
+        assert labels["app.kubernetes.io/component"] == name.removeprefix("o2c-")
+
+
+def test_production_is_safe_against_the_loss_of_a_machine(rendered: dict[str, Path]) -> None:
+    found = parsed(rendered["production"].read_text())
+    assert {each["spec"]["minReplicaCount"] for each in of_kind(found, "ScaledObject").values()} == {2}
+    assert {each["spec"]["replicas"] for each in of_kind(found, "KafkaTopic").values()} == {3}
+    assert {each["spec"]["config"]["min.insync.replicas"] for each in of_kind(found, "KafkaTopic").values()} == {2}
+    clusters = of_kind(found, "Cluster")
+    assert {each["spec"]["instances"] for each in clusters.values()} == {3}
+    assert {each["spec"]["cluster"]["name"] for each in of_kind(found, "ScheduledBackup").values()} == set(clusters)
+
+
+def test_the_restricted_pod_security_is_enforced(rendered: dict[str, Path]) -> None:
+    for path in rendered.values():
+        labels = of_kind(parsed(path.read_text()), "Namespace")["o2c"]["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted"

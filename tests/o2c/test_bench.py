@@ -1,0 +1,238 @@
+"""The bench: what it puts into the system, what it sends over HTTP, and what its report says."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from o2c.bench.asked import Asked
+from o2c.bench.http_load import REPEATED_EVERY, Sender, connected, orders_to_post, requests_of
+from o2c.bench.orders import Mix, generate, ordinary, registered
+from o2c.bench.outcome import Floor, Outcome
+from o2c.bench.rig import Measured
+from o2c.bench.scenarios import SCENARIOS, scenario
+from o2c.bench.scenarios.hot import compared
+from o2c.bench.scenarios.latency import TimedWorld
+from o2c.bench.scenarios.sustained import Sample, parts_of
+from o2c.main import app
+from o2c.outside.heard import Confirmed, Placed, Reserved, Said
+from o2c.outside.plan import ALL_IN_FULL
+from o2c.outside.world import Course, World
+from o2c.stack import SERVICES
+from shared.contracts.fulfillment import LineQuantity
+from shared.contracts.inbound import Shipment
+from tests.o2c.test_outside import AT
+
+# ---- what is put in
+
+
+def test_a_mix_says_who_orders_what() -> None:
+    mix = Mix(("HOT",), ordinary(100).skus, lines=7, always="ALWAYS")
+    orders = generate(30, seed=5, mix=mix)
+    assert {order.customer_id for order in orders} == {"HOT"} == {c.customer_id for c in registered(mix)}
+    assert all(len(order.lines) == 7 == len({line.sku for line in order.lines}) for order in orders)
+    assert all("ALWAYS" in {line.sku for line in order.lines} for order in orders)
+
+
+def reserved(order_id: str) -> Said[Any]:
+    return Said(f"fulfillment-{order_id}@2", AT, Reserved(order_id, (LineQuantity(1, "A", 1),), True))
+
+
+def test_with_reserved_first_nothing_leaves_before_the_last_order_is_reserved_and_then_everything() -> None:
+    orders = generate(3, seed=1)
+    ids = [order.order_id for order in orders]
+    world = World([], orders, Course(1, ALL_IN_FULL, 0, 10, reserved_first=True))
+    for order_id in (*ids[:2], ids[0], "of somebody else"):
+        assert list(world.hear(reserved(order_id))) == []
+    left = list(world.hear(reserved(ids[2])))
+    assert {shipment.order_id for shipment in left if isinstance(shipment, Shipment)} == set(ids)
+
+
+def test_orders_from_elsewhere_are_answered_and_waited_for_but_not_sent() -> None:
+    own, foreign = generate(1, seed=1), generate(1, seed=2)
+    world = World([], own, Course(1, ALL_IN_FULL, 0, 10), foreign)
+    assert world.orders == tuple(own)
+    assert len(list(world.hear(reserved(foreign[0].order_id)))) == 1
+    assert foreign[0].order_id in world.progress.missing()
+
+
+def test_latency_is_told_from_the_facts_and_from_the_instant_an_order_was_due() -> None:
+    orders = generate(2, seed=1)
+    world = TimedWorld([], orders, Course(1, ALL_IN_FULL, 0, 10, rate=50.0))
+    for n, order in enumerate(orders):
+        placed = Placed(order.order_id, order.customer_id, "GBP", 1, AT)
+        world.hear(Said(f"order-{order.order_id}@1", AT, placed))
+        later = AT.replace(microsecond=1_000 * (n + 1))
+        for _ in range(2):  # a repeat changes nothing
+            world.hear(Said(f"order-{order.order_id}@2", later, Confirmed(order.order_id)))
+    assert world.between_ms("placed", "confirmed") == pytest.approx([1.0, 2.0])
+    assert world.between_ms("placed", "paid") == []
+    assert len(world.due_to_heard_ms(50.0)) == 2
+
+
+# ---- over HTTP
+
+
+def test_every_posted_order_has_its_own_key_and_repeats_are_the_same_bytes() -> None:
+    number = 3 * REPEATED_EVERY
+    requests = requests_of(number, "127.0.0.1:1")
+    assert len(requests) == number + 3
+    assert len(set(requests)) == number
+    head, _, body = requests[0].partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert set(json.loads(body)) == {"customer_id", "currency", "lines"}
+    ids = {order.order_id for order in orders_to_post(number)}
+    assert len(ids) == number
+    assert not any(order_id.startswith("BENCH") for order_id in ids)  # made from the keys, as the service does
+
+
+@asynccontextmanager
+async def answering(pause: float) -> AsyncIterator[int]:
+    """A server that answers each request after a while, in two pieces; the third of each connection with a 503."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for n in range(1_000):
+            try:
+                await reader.readuntil(b"\r\n\r\n{}")
+            except asyncio.IncompleteReadError:
+                break
+            await asyncio.sleep(pause)
+            writer.write(b"HTTP/1.1 503 x\r\ncontent-" if n == 2 else b"HTTP/1.1 201 Created\r\ncontent-")
+            await asyncio.sleep(0)
+            writer.write(b"length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def test_requests_are_sent_when_they_are_due_and_wait_counts_from_then() -> None:
+    request = b"POST / HTTP/1.1\r\n\r\n{}"
+    async with answering(pause=0.05) as port:
+        sender = Sender(await connected("127.0.0.1", port, 1))
+        await sender.send([request] * 4, rate=1_000.0)
+        sender.close()
+    assert sender.statuses == {"201": 3, "503": 1}
+    # One connection: the fourth waits for the three before it, and that is part of its time.
+    assert sorted(sender.seconds)[3] > 0.15
+
+
+async def test_a_closed_connection_is_an_answer_that_did_not_come() -> None:
+    async with answering(pause=0.0) as port:
+        connections = await connected("127.0.0.1", port, 1)
+        sender = Sender(connections)
+        connections[0].connection_lost(None)
+        await sender.send([], rate=1.0)
+        assert sender.statuses == {}
+        sending = asyncio.create_task(sender.send([b"POST / HTTP/1.1\r\n\r\n{}"], rate=1.0))
+        await asyncio.sleep(0)
+        connections[0].connection_lost(None)
+        await sending
+        sender.close()
+    assert sender.statuses == {"no answer": 1}
+
+
+# ---- what is found
+
+
+def measured(orders: int, lines: int, seconds: float, cpu: float) -> Measured:
+    return Measured(orders, lines, seconds, 0, {"order": cpu, "driver": 1.0}, [], "")
+
+
+def test_a_floor_is_kept_on_its_side_of_the_bound() -> None:
+    assert Floor("x", 300.0, 300.0).kept
+    assert not Floor("x", 299.9, 300.0).kept
+    assert Floor("x", 2.0, 2.0, at_most=True).kept
+    assert not Floor("x", 2.1, 2.0, at_most=True).kept
+
+
+def test_special_orders_are_compared_by_line_with_the_ordinary_ones_before_and_after() -> None:
+    special = measured(1, 500, 1.0, 1.5)
+    outcome = compared(special, measured(100, 400, 0.5, 0.4), measured(100, 600, 0.5, 0.6), lines=500)
+    assert outcome.figures["cpu_ratio"] == 3.0
+    assert outcome.figures["elapsed_ratio"] == 2.0
+    assert [floor.kept for floor in outcome.floors] == [False, True]
+
+
+def test_a_load_that_piles_up_is_seen_in_its_last_third() -> None:
+    samples = [Sample(n, 0, dict.fromkeys(SERVICES, 100.0)) for n in range(1, 101)]
+    parts = parts_of(samples)
+    means = {when: sum(s.under_way for s in part) / len(part) for when, part in parts.items()}
+    assert means["end"] > means["middle"] > 2 * means["start"]
+    assert min(s.under_way for s in parts["start"]) > 10  # the warm-up does not count
+    assert all(parts_of(samples[:1]).values())
+
+
+# ---- the command
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_can_be_loaded(name: str) -> None:
+    assert scenario(name).__doc__
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Outcome]:
+    """Scenarios that find at once what is put here; cycle and replay are sound until a test says otherwise."""
+    outcomes = {
+        "cycle": Outcome({"orders": 7, "cpu": {"order": {"ms": 1}}}, (Floor("orders per second", 200.0, 300.0),)),
+        "replay": Outcome({"facts": 9}),
+    }
+
+    def instant(name: str) -> Any:
+        async def find(asked: Asked) -> Outcome:
+            asked.watch("counting", 1, 2)
+            asked.watch("waiting", 0, 0)
+            return outcomes[name]
+
+        return find
+
+    monkeypatch.setenv("O2C_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("o2c.commands.bench.scenario", instant)
+    return outcomes
+
+
+def bench(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["bench", *arguments])
+
+
+def test_one_scenario_is_reported_by_its_figures_and_several_by_name(found: Mapping[str, Outcome]) -> None:
+    one = json.loads(bench("--json").stdout)
+    assert (one["scenario"], one["orders"], one["broker"]) == ("cycle", 7, "embedded")
+    assert one["floors"] == [{"figure": "orders per second", "value": 200.0, "bound": "≥ 300", "kept": False}]
+    several = json.loads(bench("cycle", "replay", "--json").stdout)
+    assert several["scenarios"]["replay"] == {"facts": 9}
+    assert several["total_seconds"] >= 0
+
+
+def test_a_missed_floor_is_shown_and_ends_with_1_only_when_that_is_asked_for(
+    found: Mapping[str, Outcome], tmp_path: Path
+) -> None:
+    shown = bench("cycle", "--report", str(tmp_path / "report.json"))
+    assert shown.exit_code == 0
+    assert "200, wanted ≥ 300: missed" in shown.stdout
+    assert json.loads((tmp_path / "report.json").read_text())["orders"] == 7
+    assert bench("cycle", "--strict").exit_code == 1
+    assert bench("replay", "--strict").exit_code == 0
+
+
+def test_figures_that_mean_nothing_end_with_1_and_are_reported_all_the_same(
+    found: dict[str, Outcome], tmp_path: Path
+) -> None:
+    found["cycle"] = Outcome({"orders": 3}, wrong="4 not placed")
+    ended = bench("cycle", "--report", str(tmp_path / "report.json"))
+    assert ended.exit_code == 1
+    assert "4 not placed" in ended.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["wrong"] == "4 not placed"
+
+
+def test_an_unknown_scenario_is_wrong_usage() -> None:
+    ended = bench("nonsense")
+    assert ended.exit_code == 2
+    assert "sustained" in ended.stderr
