@@ -35,7 +35,8 @@ def _licence_of(name: str) -> str:
     metadata = importlib.metadata.metadata(name)
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
-    said = metadata["License"]
+    classifier = next((c for c in metadata.get_all("Classifier", []) if c.startswith("License ::")), "")
+    said = metadata["License"] or classifier.rpartition(" :: ")[2]
     if said in FAMILIES.values():
         return said
     return next((licence for beginning, licence in FAMILIES.items() if said.startswith(beginning)), said)
