@@ -35,8 +35,10 @@ def _licence_of(name: str) -> str:
     metadata = importlib.metadata.metadata(name)
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
-    classifier = next((c for c in metadata.get_all("Classifier", []) if c.startswith("License ::")), "")
-    said = metadata["License"] or classifier.rpartition(" :: ")[2]
+    said = metadata["License"]
+    if said is None:
+        classifiers = metadata.get_all("Classifier") or []
+        said = next(c.rpartition(":: ")[2] for c in classifiers if c.startswith("License ::"))
     if said in FAMILIES.values():
         return said
     return next((licence for beginning, licence in FAMILIES.items() if said.startswith(beginning)), said)
