@@ -1,6 +1,7 @@
 """The control tower in a real browser: clicks change what the services know, figures move, and everybody can use it."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,10 +215,12 @@ async def test_an_account_is_held_and_released(system: System, deal: Deal, tower
 
 
 async def test_figures_move_by_themselves_until_they_are_paused(system: System, deal: Deal, tower: Tower) -> None:
+    await system.rests()
     await tower.open()
     state = tower.page.locator("#live-state")
     await expect(state).to_have_text("Live", timeout=SECONDS_MAX * 1000)
     taken = tower.page.locator(".tile dd").first
+    await expect(taken).to_have_text(re.compile(r"^[\d,]+$"), timeout=SECONDS_MAX * 1000)
     before = int((await taken.inner_text()).replace(",", ""))
     await deal.begins()
     await system.say(deal.order())
