@@ -117,9 +117,9 @@ class Process(Replica):
             f"{dsn}?application_name=relay{number}",
             "",
             topics,
-            records_max=3,
+            records_max=5,
             poll_ms=2,
-            heads_seconds=0.02,
+            heads_seconds=0,
         )
 
         self.on_commit = self.relay.committed
@@ -220,7 +220,7 @@ class System(Comparing[Process]):
 
     async def hear(self, who: int, said: Sequence[tuple[Spoken, Record]], crash: Crash | None = None) -> None:
         """A batch is delivered to one process."""
-        await self.settle(await self.heard(who, said, crash))
+        await self.settle(*await self.heard(who, said, crash))
         if crash is None:
             self._check_gaps(who, said)
 
@@ -231,17 +231,20 @@ class System(Comparing[Process]):
         crash: Crash | None = None,
     ) -> None:
         """Batches are delivered to both processes at the same moment; the first may crash."""
-        await self.settle(*await asyncio.gather(self.heard(0, first, crash), self.heard(1, second, None)))
+        threads = await asyncio.gather(self.heard(0, first, crash), self.heard(1, second, None))
+        await self.settle(*threads[0], *threads[1])
 
     async def heard(
         self, who: int, said: Sequence[tuple[Spoken, Record]], crash: Crash | None
-    ) -> tuple[list[Step], bool]:
+    ) -> list[tuple[list[Step], bool]]:
+        """What a process heard, to be settled. After a fault that passed it may have heard the batch once more."""
         steps = self._steps(who, crash)
         (result,) = await steps.run(self.processes[who].consumer.handle([record for _, record in said]))
         await self._after(who, steps)
         if result is not None and not isinstance(result, asyncio.CancelledError):
             raise result  # a fault that passes is waited for, and nothing else comes out
-        return [hearing(spoken) for spoken, _ in said], result is not None
+        batch = [hearing(spoken) for spoken, _ in said]
+        return [(batch, result is not None), *([(batch, True)] if steps.struck or self.between else [])]
 
     async def ask(self, who: int, commands: Sequence[To[Any]], crash: Crash | None = None) -> None:
         """Commands of concurrent requests reach one process."""
@@ -251,7 +254,8 @@ class System(Comparing[Process]):
         self, commands: Sequence[To[Any]], said: Sequence[tuple[Spoken, Record]], crash: Crash | None = None
     ) -> None:
         """One process takes commands while the other hears."""
-        await self.settle(*await asyncio.gather(self.asked(0, commands, crash), self.heard(1, said, None)))
+        asked, heard = await asyncio.gather(self.asked(0, commands, crash), self.heard(1, said, None))
+        await self.settle(asked, *heard)
 
     async def asked(self, who: int, commands: Sequence[To[Any]], crash: Crash | None) -> tuple[list[Step], bool]:
         steps, process = self._steps(who, crash), self.processes[who]
@@ -265,17 +269,23 @@ class System(Comparing[Process]):
         await self._after(who, steps)
         if ended is not None and not isinstance(ended, asyncio.CancelledError):
             raise ended
-        return [commanded(to, _answer(answer)) for to, answer in zip(commands, answers, strict=True)], False
+        heard = [_answer(answer, dead=process.pool._closed) for answer in answers]
+        return [commanded(to, answer) for to, answer in zip(commands, heard, strict=True)], False
 
     async def look(self, who: int, crash: Crash | None = None) -> None:
-        """A state and a read table are asked for."""
+        """A state is asked for."""
         steps, process = self._steps(who, crash), self.processes[who]
-        state, rows = await steps.run(
-            process.queue.state(heap, "C-1"), process.queue.fetch("SELECT count(*) FROM coins")
-        )
+        (state,) = await steps.run(process.queue.state(heap, "C-1"))
         await self._after(who, steps)
         if not isinstance(state, asyncio.CancelledError | UnavailableError):
             assert state == (self.world.state("heap-C-1"), len(self.world.of("heap-C-1")))
+        await self.settle()
+
+    async def fetch(self, who: int, crash: Crash | None = None) -> None:
+        """A read table is asked for."""
+        steps, process = self._steps(who, crash), self.processes[who]
+        (rows,) = await steps.run(process.queue.fetch("SELECT count(*) FROM coins"))
+        await self._after(who, steps)
         if not isinstance(rows, asyncio.CancelledError | UnavailableError):
             assert rows[0][0] == len({fact.order_id for _, fact in self.world.facts if isinstance(fact, CoinsAdded)})
         await self.settle()
@@ -420,9 +430,9 @@ class System(Comparing[Process]):
         )
 
 
-def _answer(answer: Any) -> Any:
-    """None when nobody knows what became of it."""
-    if isinstance(answer, asyncio.CancelledError | UnavailableError):
+def _answer(answer: Any, *, dead: bool) -> Any:
+    """None when nobody knows what became of it: the dead refuse nothing."""
+    if isinstance(answer, asyncio.CancelledError | UnavailableError) or (dead and isinstance(answer, Exception)):
         return None
     assert isinstance(answer, Outcome | Exception)
     return answer

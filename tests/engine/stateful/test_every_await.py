@@ -33,8 +33,11 @@ NOT_OURS = ("connect_pool", "take", "on_records")
 ALL_STOPS = range(500)
 """More than any scene has."""
 
+STANDING_STOPS = 15
+"""To connect, to ask for the lock in vain, to wait."""
+
 THOROUGH = bool(os.environ.get("O2C_STATEFUL_EXAMPLES"))
-EVERY = 1 if THOROUGH else 12
+EVERY = 1 if THOROUGH else 24
 """Being killed is tried at every stop, the other crashes at every so many only unless more is asked for."""
 
 A, A2, B = CUSTOMERS
@@ -126,7 +129,7 @@ async def raced(system: System, crash: Crash | None) -> None:
     system.between = between
     heard = await system.heard(0, SECOND, crash)
     system.between = None
-    await system.settle(heard, *others)
+    await system.settle(*heard, *others)
     await system.hear(0, SECOND)
     assert system.world.positions[LANE] == 4
 
@@ -142,7 +145,7 @@ async def disturbed(system: System, crash: Crash | None) -> None:
     system.between = between
     heard = await system.heard(0, FIRST, crash)
     system.between = None
-    await system.settle(heard)
+    await system.settle(*heard)
     await system.hear(0, FIRST)
     assert system.world.positions[LANE] == 2
 
@@ -172,10 +175,17 @@ async def requests(system: System, crash: Crash | None) -> None:
 
 
 async def looking(system: System, crash: Crash | None) -> None:
-    """A state and a table are read."""
+    """A state is read."""
     await system.hear(1, FIRST)
     await system.look(0, crash)
     await system.look(1)
+
+
+async def fetching(system: System, crash: Crash | None) -> None:
+    """A table is read."""
+    await system.hear(1, FIRST)
+    await system.fetch(0, crash)
+    await system.fetch(1)
 
 
 async def retried(system: System, crash: Crash | None) -> None:
@@ -241,7 +251,9 @@ async def said(system: System, crash: Crash | None) -> None:
 
 
 async def standing_by(system: System, crash: Crash | None) -> None:
-    """A relay that does not lead yet."""
+    """A relay that does not lead yet. What it does when it leads is another scene."""
+    if crash is not None and crash.at > STANDING_STOPS:
+        return
     await system.hear(1, FIRST)
     async with system.led_by_another(seconds=0.2):
         await system.relay(0, crash)
@@ -259,6 +271,7 @@ SCENES: tuple[Scene, ...] = (
     disturbed,
     requests,
     looking,
+    fetching,
     retried,
     dropped,
     swept,
@@ -298,6 +311,7 @@ async def test_a_process_killed_at_any_await_leaves_nothing_half_done(dsn: str) 
     async with impatient():
         for scene in SCENES:
             struck |= await walk(dsn, scene, "kill")
+        struck |= await walk(dsn, messages, "kill", numbered=True)
     everywhere = {point for module in ENGINE for point in all_awaits(module, but_in=NOT_OURS)}
     assert sorted(everywhere - struck) == [], "no scene is struck there"
 

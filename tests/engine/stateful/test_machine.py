@@ -145,9 +145,9 @@ class Machine(RuleBasedStateMachine):
     def restart(self, who: int) -> None:
         self.run(self.system.restart(who))
 
-    @rule(who=who, crash=crashes)
-    def look(self, who: int, crash: Crash | None) -> None:
-        self.run(self.system.look(who, crash))
+    @rule(who=who, what=st.sampled_from(["look", "fetch"]), crash=crashes)
+    def look(self, who: int, what: str, crash: Crash | None) -> None:
+        self.run(getattr(self.system, what)(who, crash))
 
     @rule(who=who, crash=crashes)
     def rebuild(self, who: int, crash: Crash | None) -> None:
@@ -191,7 +191,7 @@ def test_whatever_happens_the_store_is_what_the_model_says(database: Database) -
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES or 15,
+            max_examples=EXAMPLES or 10,
             stateful_step_count=15,
             derandomize=not EXAMPLES,
             print_blob=True,
