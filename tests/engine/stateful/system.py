@@ -137,6 +137,7 @@ class System(Comparing[Process]):
     dsn: str
     numbered: bool = False
     cached: int = 100
+    crash_first: bool = False
     tape: Tape = field(default_factory=Tape)
     points: set[AwaitPoint] = field(default_factory=set)
     between: Between | None = None
@@ -391,7 +392,7 @@ class System(Comparing[Process]):
             while not task.done() and not self._all_said(process.relay, heads):
                 await asyncio.sleep(0.001)
             if crash is not None:
-                await asyncio.wait([task], timeout=0.01)  # to be struck when there is nothing to do
+                await asyncio.wait([task], timeout=0.004)  # to be struck when there is nothing to do
         finished = not task.done()
         steps.end()
         (result,) = await steps.results()
