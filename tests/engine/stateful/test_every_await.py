@@ -37,7 +37,7 @@ STANDING_STOPS = 15
 """To connect, to ask for the lock in vain, to wait."""
 
 THOROUGH = bool(os.environ.get("O2C_STATEFUL_EXAMPLES"))
-EVERY = 1 if THOROUGH else 16
+EVERY = 1 if THOROUGH else 32
 """Being killed is tried at every stop, the other crashes at every so many only unless more is asked for."""
 
 A, A2, B = CUSTOMERS
