@@ -197,13 +197,13 @@ class Relay:
         messages = [self._message(placed) for placed in public if placed.lane not in self._again]
         await self._send(producer, self._topic, messages)
         self.sent += len(messages)
+        await self._store_cursor(connection, upto)
         self.cursor = upto
-        await self._store_cursor(connection)
         return True
 
-    async def _store_cursor(self, connection: Any) -> None:
+    async def _store_cursor(self, connection: Any, upto: int) -> None:
         """Whoever leads after a crash begins there, so nothing before it may be left to be said by `_backward`."""
-        cursor = min(self.cursor, self._again_cursor) if self._again else self.cursor
+        cursor = min(upto, self._again_cursor) if self._again else upto
         # Losing this little update only means that a batch is said twice, so it need not wait for the disk.
         await connection.execute(
             f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = greatest(cursor, {cursor:d}); COMMIT"
@@ -236,7 +236,7 @@ class Relay:
         self._again_cursor = upto
         if upto >= self.cursor:
             self._again = {}
-            await self._store_cursor(connection)
+            await self._store_cursor(connection, self.cursor)
         return True
 
     async def _find(self, connection: Any, lanes: Mapping[int, int]) -> int:
