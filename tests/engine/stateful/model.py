@@ -191,22 +191,40 @@ def orphans(world: World) -> list[int]:
     return list(found.values())
 
 
-def explained(world: World, seen: World, threads: Sequence[tuple[Sequence[Step], bool]]) -> World | None:
-    """The world that is what was seen, after these threads of steps in some mixture; None when there is none.
+Thread = tuple[Sequence[Step], bool]
+"""The steps of one process, and whether it may have been cut off anywhere in them."""
 
-    A thread is (steps, whether it may have been cut off anywhere).
-    """
-    if world.facts != seen.facts[: len(world.facts)]:
+
+def explained(world: World, seen: World, threads: Sequence[Thread]) -> World | None:
+    """The world that is what was seen, after these threads in some mixture; None when there is none."""
+    visited: set[Any] = set()
+
+    def search(world: World, threads: Sequence[Thread]) -> World | None:
+        if world.facts != seen.facts[: len(world.facts)]:
+            return None
+        if all(may_stop or not steps for steps, may_stop in threads) and alike(world, seen):
+            return world
+        place = (
+            len(world.facts),
+            *map(tuple, (sorted(world.positions.items()), letters_of(world), threads_left(threads))),
+        )
+        if place in visited:
+            return None
+        visited.add(place)
+        for at, (steps, may_stop) in enumerate(threads):
+            if steps:
+                rest = [*threads[:at], (steps[1:], may_stop), *threads[at + 1 :]]
+                for following in steps[0](world):
+                    if (found := search(following, rest)) is not None:
+                        return found
         return None
-    if all(may_stop or not steps for steps, may_stop in threads) and alike(world, seen):
-        return world
-    for at, (steps, may_stop) in enumerate(threads):
-        if steps:
-            rest = [*threads[:at], (steps[1:], may_stop), *threads[at + 1 :]]
-            for following in steps[0](world):
-                if (found := explained(following, seen, rest)) is not None:
-                    return found
-    return None
+
+    return search(world, threads)
+
+
+def threads_left(threads: Sequence[Thread]) -> list[int]:
+    """How many steps of each are still to come."""
+    return [len(steps) for steps, _ in threads]
 
 
 def alike(world: World, seen: World) -> bool:

@@ -137,6 +137,7 @@ class System(Comparing[Process]):
     dsn: str
     numbered: bool = False
     cached: int = 100
+    crash_first: bool = False
     tape: Tape = field(default_factory=Tape)
     points: set[AwaitPoint] = field(default_factory=set)
     between: Between | None = None
@@ -390,8 +391,9 @@ class System(Comparing[Process]):
                 await self._see()
             while not task.done() and not self._all_said(process.relay, heads):
                 await asyncio.sleep(0.001)
-            if crash is not None:
-                await asyncio.wait([task], timeout=0.01)  # to be struck when there is nothing to do
+            turns = len(self.tape.heads()) + 2
+            while crash is not None and not task.done() and 0 < len(self.tape.heads()) < turns:
+                await asyncio.sleep(0.001)  # a relay that has nothing to do is struck as well
         finished = not task.done()
         steps.end()
         (result,) = await steps.results()
