@@ -84,10 +84,20 @@ class Listening:
 
 
 class Pieces:
-    """`heads`: (speaker, lane) → sequence that all have heard, at rest; the odd lanes say nothing true any more."""
+    """`heads`: (speaker, lane) → sequence that all have heard, at rest; the odd lanes say nothing true any more.
 
-    def __init__(self, random: Random, heads: Mapping[tuple[str, int], int], partitions: Mapping[str, int]) -> None:
-        self._random, self._partitions = random, partitions
+    `forgeries`: also such as take the place of a true message; a running speaker stops writing when it learns of one.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        heads: Mapping[tuple[str, int], int],
+        partitions: Mapping[str, int],
+        *,
+        forgeries: bool = True,
+    ) -> None:
+        self._random, self._partitions, self._forgeries = random, partitions, forgeries
         self._listening = Listening()
         self.positions = {(s, lane): heads.get((s, lane), 0) for s in SPEAKERS for lane in range(LANES)}
         self._heads = dict(heads)
@@ -140,7 +150,9 @@ class Pieces:
 
     def _said(self) -> Piece:
         speaker = self._random.choice(sorted(SPEAKERS))
-        makers = (self._without_position, self._foreign, self._repeat, self._beyond, self._next_in_line)
+        makers = [self._without_position, self._foreign, self._repeat, self._beyond]
+        if self._forgeries:
+            makers.append(self._next_in_line)
         return self._random.choice(makers)(speaker)
 
     def _without_position(self, speaker: str) -> Piece:
