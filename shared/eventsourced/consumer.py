@@ -83,7 +83,7 @@ def subscribe(
         heartbeat_interval_ms=session_ms // 3,
         max_poll_interval_ms=300_000,
         rebalance_timeout_ms=10_000,
-        fetch_max_wait_ms=500,
+        fetch_max_wait_ms=100,
         fetch_min_bytes=1,
         max_partition_fetch_bytes=4 * 1024 * 1024,
         isolation_level="read_uncommitted",  # nobody writes transactions; some brokers deliver aborted ones anyway
