@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.errors import O2CError
 from shared.eventsourced.projecting import Table
+from shared.eventsourced.store import UNHURRIED
 
 ENGINE_MIGRATIONS = Path(__file__).parent / "migrations"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -60,7 +61,7 @@ async def migrate(connection: Any, service_folder: Path) -> list[int]:
                 continue
             async with connection.transaction():
                 # A new index on a large table takes as long as it takes; processes that start meanwhile wait for it.
-                await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+                await connection.execute(UNHURRIED)
                 await connection.execute(sql, timeout=MIGRATION_SECONDS_MAX)
                 await connection.execute(
                     "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",

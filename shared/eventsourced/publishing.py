@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from zlib import crc32
 
@@ -11,6 +12,10 @@ LANES = 48
 """Every key belongs to one of 48 lanes for ever, whatever the number of partitions; each lane is counted without
 gaps by the speaker, and consumers deduplicate by (speaker, lane, sequence). 48 divides evenly by 1, 2, 3, 4, 6, 8,
 12, 16, 24 and 48 partitions; more than 48 consumers of one topic would idle."""
+
+
+SEQUENCE_MAX = 2**62
+"""What is not below can be no sequence, nor be asked for in the store."""
 
 
 def lane_of(key: str) -> int:
@@ -23,6 +28,7 @@ def lane_of_bytes(key: bytes) -> int:
     return crc32(key) % LANES
 
 
+@cache  # asked for with every record that is heard
 def source_of(service: str) -> bytes:
     """The CloudEvents source of what a service says; listeners take nothing else from its topic."""
     return f"/o2c/{service}".encode()

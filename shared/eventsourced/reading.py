@@ -12,7 +12,7 @@ from shared.contracts.shape import problems_of
 from shared.errors import ContractError, Problem
 from shared.eventsourced.letters import Letter
 from shared.eventsourced.policy import Heard
-from shared.eventsourced.publishing import lane_of_bytes, source_of
+from shared.eventsourced.publishing import SEQUENCE_MAX, lane_of_bytes, source_of
 
 ID_BYTES_MAX = 512
 """Longest id, type or subject header we take."""
@@ -99,7 +99,7 @@ def _position(headers: Mapping[str, bytes], key: bytes | None, speaker: str) -> 
     """The place that the speaker gave. What is of another source or in a lane that is not its key's takes no place:
     it would take that of a true message, which would then be a repeat."""
     lane, sequence = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
-    if not 0 < sequence < 2**62:
+    if not 0 < sequence < SEQUENCE_MAX:
         raise ValueError("sequence out of range")
     if headers["ce_source"] != source_of(speaker) or lane != lane_of_bytes(key or b""):
         raise ValueError("not the speaker's own")

@@ -7,12 +7,12 @@ from shared.eventsourced.mapper import decode_fact
 from shared.eventsourced.projecting import FactProjection, StateProjection
 from shared.eventsourced.rows import merge_rows, state_rows, write_rows
 from shared.eventsourced.service import Service
+from shared.eventsourced.store import UNHURRIED
 from shared.eventsourced.unit_of_work import fact_rows
 
 FACTS_MAX = 5_000
 REBUILD_SECONDS_MAX = 3_600
 """A statement of a rebuild may take this long: deleting a large table, or waiting for the store's lock."""
-UNHURRIED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
 
 
 async def rebuild(connection: Any, service: Service) -> int:

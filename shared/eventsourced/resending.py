@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from shared.eventsourced.publishing import LANES
+from shared.eventsourced.publishing import LANES, SEQUENCE_MAX
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Position
 
@@ -25,10 +25,6 @@ PATIENCE_SECONDS = 3.0
 """How long a lane may stand still behind a hole or behind its head before it is asked for: longer than a rebalance
 with everybody present, shorter than people notice."""
 ASK_AGAIN_SECONDS = 10.0
-
-
-SEQUENCE_MAX = 2**62
-"""What is beyond can be no sequence, nor be asked for in the store."""
 
 
 class Control(msgspec.Struct):

@@ -19,8 +19,10 @@ from shared.values import Value
 
 DO = "; stop the service and run `o2c restored {0}` (docs/restoring.md)"
 
-_ORIGIN = "SELECT system_identifier::text, (SELECT oid FROM pg_database WHERE datname = current_database()) "
-_HERE = _ORIGIN + "FROM pg_control_system()"
+_HERE = """
+SELECT system_identifier::text, (SELECT oid FROM pg_database WHERE datname = current_database())
+FROM pg_control_system()
+"""
 
 
 @fact("engine.Lost")

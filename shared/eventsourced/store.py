@@ -54,6 +54,9 @@ LIMITS = {
 }
 """How long PostgreSQL lets a connection of ours keep others waiting; a fault that follows from it passes."""
 
+UNHURRIED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
+"""Lifts these limits for one transaction: a migration or a rebuild takes as long as it takes."""
+
 
 async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
     """A pool whose connections plan for us: array joins are always index lookups, and no statement waits for ever."""

@@ -26,13 +26,13 @@ from shared.eventsourced.migrating import check_tables, migrate
 from shared.eventsourced.projecting import MessageProjection
 from shared.eventsourced.publishing import LANES
 from shared.eventsourced.reading import Decoders, read
-from shared.eventsourced.rebuilding import REBUILD_SECONDS_MAX, UNHURRIED, rebuild
+from shared.eventsourced.rebuilding import REBUILD_SECONDS_MAX, rebuild
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.resending import Resending
 from shared.eventsourced.restoring import origin_problem, overtaken
 from shared.eventsourced.retrying import Letters
 from shared.eventsourced.service import Service, nothing_due
-from shared.eventsourced.store import Store, connect_pool
+from shared.eventsourced.store import UNHURRIED, Store, connect_pool
 from shared.eventsourced.unit_of_work import Position, UnitOfWork
 from shared.frame.collecting import Collecting
 from shared.frame.due import do_what_is_due
