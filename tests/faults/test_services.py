@@ -6,12 +6,13 @@ import signal
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from o2c.stack import SERVICES
 from shared.contracts.catalogue import SPEAKERS
-from tests.faults.harness import System, case, together, until
+from tests.faults.harness import SEED, System, case, together, until
 from tests.faults.saboteur import FREEZING, POINTS
 
 pytestmark = pytest.mark.faults
@@ -63,20 +64,20 @@ async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twi
 
 
 async def test_a_frozen_service_that_wakes_after_another_took_over_writes_nothing_twice(system: System) -> None:
-    async with case(system, "frozen") as run:
-        name = run.random.choice(["billing", "fulfillment", "receivables"])
-        async with system.replica(name), system.replica("credit"):
-            await run.reached(run.random.uniform(0.1, 0.2))
-            await _freeze_in_transaction(system, "credit")  # first: while it is frozen no order gets past credit
-            run.note("credit froze with everything written and nothing committed; its replica went on")
-            await system.back("credit")
-            await run.reached(run.random.uniform(0.25, 0.35))
-            with system.stopped(system.pid(name)):
-                run.note(f"froze {name}")
-                await asyncio.sleep(FROZEN_SECONDS)  # the fault itself is a length of time
-            await system.back(name)
-            run.note(f"{name} woke")
-            await run.end()
+    name = Random(SEED).choice(["billing", "fulfillment", "receivables"])
+    # The replicas are there before the first order: else a fast machine is done before anything can be frozen.
+    async with system.replica(name), system.replica("credit"), case(system, "frozen") as run:
+        await run.reached(run.random.uniform(0.02, 0.1))
+        await _freeze_in_transaction(system, "credit")  # first: while it is frozen no order gets past credit
+        run.note("credit froze with everything written and nothing committed; its replica went on")
+        await system.back("credit")
+        await run.reached(run.random.uniform(0.25, 0.35))
+        with system.stopped(system.pid(name)):
+            run.note(f"froze {name}")
+            await asyncio.sleep(FROZEN_SECONDS)  # the fault itself is a length of time
+        await system.back(name)
+        run.note(f"{name} woke")
+        await run.end()
 
 
 async def _freeze_in_transaction(system: System, service: str) -> None:
