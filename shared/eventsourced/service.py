@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from shared.eventsourced.commands import Commands
     from shared.eventsourced.numbers import NumberSeries
+    from shared.telemetry.gauges import Gauge
 
 
 async def nothing_due(_: "Commands") -> Sequence[To[Any]]:
@@ -28,6 +29,7 @@ class Service:
 
     `series`: which facts get gapless numbers inside the transaction that appends them.
     `routes`: given the command bus, the HTTP routes of the service.
+    `gauges`: what its read tables say of the business, for `/metrics`.
     `due`: commands for what the store shows to be left over; asked every second, and again while there are any.
     """
 
@@ -41,3 +43,4 @@ class Service:
     projections: tuple[Projection, ...] = ()
     due: "Callable[[Commands], Awaitable[Sequence[To[Any]]]]" = nothing_due
     series: "Mapping[type[Any], NumberSeries]" = field(default_factory=dict)
+    gauges: "tuple[Gauge, ...]" = ()
