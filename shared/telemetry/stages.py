@@ -29,6 +29,9 @@ _STAGES: Mapping[str, str] = {
     }.items()
 }
 """Type of a message → the stage to which it brings its order when it is said for the first time."""
+_HELD = contract_of(orders.OrderHeld).name
+_BY_PEOPLE = ("credit approved", "confirmed")
+"""Stages of an order that is held wait for people, and say nothing of how fast the services are."""
 
 
 class Delays:
@@ -65,6 +68,9 @@ class Stages:
         for each in received:
             if each.type == _PLACED:
                 self._placed(each)
+            elif each.type == _HELD:
+                _, seen = self._open.get(each.headers.get("ce_subject", b""), (0.0, set[str]()))
+                seen.update(_BY_PEOPLE)
         for each in received:
             stage = _STAGES.get(each.type)
             if stage is not None:
