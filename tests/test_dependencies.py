@@ -36,6 +36,9 @@ def _licence_of(name: str) -> str:
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
     said = metadata["License"]
+    if said is None:
+        classifiers = metadata.get_all("Classifier") or []
+        said = next(c.rpartition(":: ")[2] for c in classifiers if c.startswith("License ::"))
     if said in FAMILIES.values():
         return said
     return next((licence for beginning, licence in FAMILIES.items() if said.startswith(beginning)), said)

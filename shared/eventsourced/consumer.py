@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
 
 from shared.eventsourced.faults import Backoff, isolating, passes
@@ -96,8 +95,8 @@ def subscribe(
         found = await consumer.getmany(timeout_ms=poll_ms, max_records=records_max)
         return tuple(chain(*found.values()))
 
-    async def on_records(records: list[Any], message: KafkaMessage) -> None:
-        await handler(list(message.raw_message))
+    async def on_records(records: list[Any]) -> None:
+        await handler(records)
 
     subscriber.get_msg = take
     subscriber(on_records)
@@ -149,7 +148,7 @@ class Consumer:
                 await isolating(received, self._process, self._spoil)
                 break
             except PositionsMoved:
-                self.positions = await self._read_positions()
+                self.positions = {}  # read anew above, where a store that is away meanwhile is waited for
             except Exception as error:
                 self.fault = f"{type(error).__name__}: {error}"
                 log.warning("consumer waits", fault=self.fault)

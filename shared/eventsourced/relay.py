@@ -202,18 +202,24 @@ class Relay:
         messages = [self._message(placed) for placed in public if placed.lane not in self._again]
         watch = Lap()
         await self._send(producer, self._topic, messages)
+        seconds = watch.total()
         self.sent += len(messages)
+        await self._store_cursor(connection, upto)
+        self.cursor = upto
         if messages:
             self.figures.messages.add(len(messages))
-            self.figures.seconds.add(seconds := watch.total())
+            self.figures.seconds.add(seconds)
             if self._on_said is not None:
                 self._on_said(self._topic, public, seconds)
+        return True
+
+    async def _store_cursor(self, connection: Any, upto: int) -> None:
+        """Whoever leads after a crash begins there, so nothing before it may be left to be said by `_backward`."""
+        cursor = min(upto, self._again_cursor) if self._again else upto
         # Losing this little update only means that a batch is said twice, so it need not wait for the disk.
         await connection.execute(
-            f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = greatest(cursor, {upto:d}); COMMIT"
+            f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = greatest(cursor, {cursor:d}); COMMIT"
         )
-        self.cursor = upto
-        return True
 
     async def _read(self, connection: Any) -> tuple[int, list[Placed]]:
         """The facts behind the cursor. Every id up to the greatest one that will ever be visible is visible now."""
@@ -227,8 +233,9 @@ class Relay:
     async def _backward(self, connection: Any, producer: AIOKafkaProducer) -> bool:
         """What listeners asked to hear again: a second cursor that runs up to the first, for the asked lanes only."""
         if self._asked:
-            asked, self._asked = self._asked, {}
+            asked = dict(self._asked)
             start = await self._find(connection, asked)
+            self._asked = {lane: n for lane, n in self._asked.items() if asked.get(lane) != n}
             log.info("relay says again", lanes=asked, after_id=start)
             self._again_cursor = min(start, self._again_cursor) if self._again else start
             self._again.update(asked)
@@ -241,6 +248,7 @@ class Relay:
         self._again_cursor = upto
         if upto >= self.cursor:
             self._again = {}
+            await self._store_cursor(connection, self.cursor)
         return True
 
     async def _find(self, connection: Any, lanes: Mapping[int, int]) -> int:

@@ -258,6 +258,7 @@ class Running:
             acks="all",
             enable_idempotence=False,
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
+            apply_types=False,  # handlers take records as they are; resolving types costs a thread per batch
             logger=None,
         )
         common: dict[str, Any] = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.eventsourced.publishing import LANES
+from shared.eventsourced.publishing import LANES, lane_of
 from shared.eventsourced.store import connect_pool
 from tests.connected.support_engine import (
     SERVICE,
@@ -27,6 +27,8 @@ LINE_SECONDS = 0.005
 """Each way: a database in another building. Beside it, what this machine computes does not matter."""
 BATCHES = 20
 RECORDS = 50
+KEYS = {lane_of(f"C-{n}"): f"C-{n}" for n in range(1_000)}
+"""For each lane a key of it."""
 
 
 async def test_two_replicas_hear_a_backlog_faster_than_one_since_only_writing_is_one_at_a_time(
@@ -66,4 +68,5 @@ async def _hear(replica: Replica, lanes: Sequence[int]) -> None:
 
 def _record(lane: int, sequence: int) -> Record:
     order_id = f"L{lane}-{sequence}"
-    return Record(body_of(placed(order_id, f"C-{lane}")), headers_of(f"order-{order_id}@1", lane, sequence))
+    headers = headers_of(f"order-{order_id}@1", lane, sequence)
+    return Record(body_of(placed(order_id, KEYS[lane])), headers, key=KEYS[lane].encode())

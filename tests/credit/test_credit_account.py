@@ -340,3 +340,34 @@ def test_nothing_that_services_say_is_ever_refused() -> None:
     for state in states:
         for command in said:
             assert isinstance(state.when(command).state(), CreditAccount)
+
+
+# ---- invoices that are heard before their order, as after a restored store
+
+
+def test_an_order_that_is_wholly_invoiced_already_is_approved_and_reserves_nothing() -> None:
+    after = account.given(invoiced("O-1", LIMIT)).when(request("O-1", LIMIT))
+    after.then(approved("O-1", LIMIT))
+    assert after.state().exposure_minor == LIMIT
+    assert not after.state().reservations
+    assert not after.state().book.ahead
+
+
+def test_an_order_that_is_wholly_invoiced_already_is_approved_though_the_account_is_held_by_now() -> None:
+    account.given(invoiced("O-1", 10), HELD).when(request("O-1", 10)).then(approved("O-1", 10))
+
+
+def test_an_order_that_is_invoiced_in_part_already_reserves_the_rest() -> None:
+    after = account.given(invoiced("O-1", 40_000, final=False), invoiced("O-1", 10_000, final=False))
+    after = after.when(request("O-1", LIMIT))
+    after.then(approved("O-1", LIMIT))
+    assert after.state().exposure_minor == LIMIT
+    assert after.state().reservations["O-1"].amount_minor == LIMIT - 50_000
+    assert after.when(invoice("O-1", 50_000)).state().exposure_minor == LIMIT
+
+
+def test_an_order_that_waits_while_its_invoice_is_heard_reserves_nothing_when_it_is_approved() -> None:
+    waiting = account.given(approved("O-0", LIMIT)).given(declined("O-1", 500, 0), invoiced("O-1", 500))
+    after = waiting.given(CreditApproved("O-1", C, 500, "EUR", "Ada", True))
+    assert "O-1" not in after.state().reservations
+    assert after.state().exposure_minor == LIMIT + 500

@@ -11,7 +11,7 @@ from o2c.addresses import URLS
 from o2c.stack import SERVICES
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
 from shared.eventsourced.publishing import LANES
-from shared.kafka import CONTROL_TOPIC, dead_letter_topic
+from shared.kafka import CONTROL_TOPIC, TOPIC_CONFIGURATION, dead_letter_topic
 from shared.settings import Settings
 from tests.deploy.files import (
     KUBERNETES,
@@ -98,6 +98,7 @@ def test_the_topics_are_those_of_the_catalogue() -> None:
         assert spec["partitions"] == (1 if name == CONTROL_TOPIC else int(environment()["O2C_KAFKA_PARTITIONS"]))
         assert spec["replicas"] == int(environment()["O2C_KAFKA_REPLICATION"])
         assert spec["config"]["min.insync.replicas"] == spec["replicas"] - 1
+        assert TOPIC_CONFIGURATION.items() <= spec["config"].items()
     assert LANES % int(environment()["O2C_KAFKA_PARTITIONS"]) == 0
 
 

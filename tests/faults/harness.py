@@ -252,7 +252,8 @@ class Case:
         urls = self.system.stack.snapshot().http_urls
         assert await settled(urls, seconds_max=SETTLE_SECONDS_MAX), await self.system.services.statuses()
         verdict = await verify_all(self.system.database_of, seconds_max=VERIFY_SECONDS_MAX)
-        assert verdict.ok, [check for check in verdict.checks if not check.ok]
+        wrong = [check for check in verdict.checks if not check.ok]
+        assert not wrong, wrong
         await self._check_orders()
         topics = await self._check_topics()
         seconds = time.monotonic() - self.started

@@ -65,17 +65,17 @@ async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twi
 async def test_a_frozen_service_that_wakes_after_another_took_over_writes_nothing_twice(system: System) -> None:
     async with case(system, "frozen") as run:
         name = run.random.choice(["billing", "fulfillment", "receivables"])
-        await run.reached(run.random.uniform(0.1, 0.2))
         async with system.replica(name), system.replica("credit"):
+            await run.reached(run.random.uniform(0.1, 0.2))
+            await _freeze_in_transaction(system, "credit")  # first: while it is frozen no order gets past credit
+            run.note("credit froze with everything written and nothing committed; its replica went on")
+            await system.back("credit")
+            await run.reached(run.random.uniform(0.25, 0.35))
             with system.stopped(system.pid(name)):
                 run.note(f"froze {name}")
                 await asyncio.sleep(FROZEN_SECONDS)  # the fault itself is a length of time
             await system.back(name)
             run.note(f"{name} woke")
-            await run.reached(run.random.uniform(0.3, 0.4))
-            await _freeze_in_transaction(system, "credit")
-            run.note("credit froze with everything written and nothing committed; its replica went on")
-            await system.back("credit")
             await run.end()
 
 

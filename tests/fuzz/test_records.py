@@ -52,6 +52,8 @@ STREAMS = {
 
 Place = tuple[str, int, int]
 """(topic, partition, offset)"""
+Lane = tuple[str, int]
+"""(speaker, lane)"""
 
 
 async def test_every_bad_record_is_accounted_for_while_good_orders_come_to_their_end(system: System) -> None:
@@ -83,7 +85,7 @@ async def test_a_perfect_forgery_hides_the_next_true_message_until_its_lane_is_s
     """What docs/publishing.md says of it."""
     lane, key = 11, key_of(11)
     customer_id = key.decode()
-    head = await _head(system, "order", lane)
+    head = (await _heads(system)).get(("order", lane), 0)
     listeners = Listening().topics[SPEAKERS["order"].topic]
     headers = [
         ("ce_type", b"o2c.order.Nonsense.v1"),
@@ -113,7 +115,7 @@ async def test_a_perfect_forgery_hides_the_next_true_message_until_its_lane_is_s
     assert (await system.clients["credit"].get(account)).status_code == 404
 
     for each in listeners:
-        await _set_back(system, each, "order", lane, head)
+        await _set_back(system, each, {("order", lane): head})
     assert (await system.post("order", "/replay")).status_code == 202
     await eventually_true(lambda: all_at(head + 1))
     await system.rests()
@@ -176,7 +178,7 @@ class _Stand:
     """How things stand at rest."""
 
     pids: Mapping[str, Any]
-    heads: Mapping[tuple[str, int], int]
+    heads: Mapping[Lane, int]
     partitions: Mapping[str, int]
     ends: Mapping[str, int]
     records: Mapping[str, int]
@@ -186,13 +188,9 @@ class _Stand:
     async def of(cls, system: System) -> "_Stand":
         ends = await _ends(system)
         topics = {partition.topic for partition in ends}
-        heads = {}
-        for speaker in SPEAKERS:
-            for lane, head in await _sql(system, speaker, "SELECT lane, head FROM lanes"):
-                heads[speaker, lane] = head
         return cls(
             pids={name: service.identity for name, service in system.stack.services.items()},
-            heads=heads,
+            heads=await _heads(system),
             partitions={topic: sum(p.topic == topic for p in ends) for topic in topics},
             ends={topic: sum(end for p, end in ends.items() if p.topic == topic) for topic in topics},
             records={name: status["consumer"]["records"] for name, status in (await system.statuses()).items()},
@@ -269,33 +267,41 @@ async def _taken(system: System, service: str, piece: Piece) -> bool:
     return bool(rows)
 
 
-async def _only_forged_positions_are_wrong(system: System, forged: Mapping[tuple[str, int], int]) -> None:
+async def _only_forged_positions_are_wrong(system: System, forged: Mapping[Lane, int]) -> None:
     """Whoever can write to a service's own topic can take the place of what it says next: `o2c verify` names those
     lanes and nothing else. Set back to what was really said, nothing is wrong any more."""
     await _drop_letters(system)
     verdict = await verify_all(lambda service: _database(system, service), seconds_max=5)
     failed = {check.name: set(check.offending) for check in verdict.checks if not check.ok}
     assert failed.keys() == {"every_position_is_reached"}, failed
-    listening = Listening()
+    listening, heads = Listening(), await _heads(system)
     for service in system.clients:
         heard = [s for s in SPEAKERS if service in listening.topics.get(SPEAKERS[s].topic, ())]
-        moved = [(s, lane, n) for (s, lane), n in forged.items() if s in heard]
+        moved = {place: n for place, n in forged.items() if place[0] in heard}
         rows = await _sql(system, service, "SELECT speaker, lane, sequence FROM positions")
-        assert set(moved) <= {(s, lane, n) for s, lane, n in rows}, f"{service} stands elsewhere"
-        for speaker, lane, _ in moved:
-            await _set_back(system, service, speaker, lane, await _head(system, speaker, lane))
+        assert moved.items() <= {(s, lane): n for s, lane, n in rows}.items(), f"{service} stands elsewhere"
+        await _set_back(system, service, {place: heads.get(place, 0) for place in moved})
     await system.rests()
     await system.o2c("verify")
 
 
-async def _head(system: System, speaker: str, lane: int) -> int:
-    rows = await _sql(system, speaker, "SELECT coalesce(max(head), 0) FROM lanes WHERE lane = $1", lane)
-    return int(rows[0][0])
+async def _heads(system: System) -> dict[Lane, int]:
+    heads = {}
+    for speaker in SPEAKERS:
+        for lane, head in await _sql(system, speaker, "SELECT lane, head FROM lanes"):
+            heads[speaker, lane] = head
+    return heads
 
 
-async def _set_back(system: System, service: str, speaker: str, lane: int, sequence: int) -> None:
-    statement = "UPDATE positions SET sequence = $3 WHERE speaker = $1 AND lane = $2"
-    await _sql(system, service, statement, speaker, lane, sequence)
+async def _set_back(system: System, service: str, positions: Mapping[Lane, int]) -> None:
+    places = [(speaker, lane, sequence) for (speaker, lane), sequence in positions.items()]
+    await _sql(
+        system,
+        service,
+        "UPDATE positions p SET sequence = w.sequence FROM unnest($1::text[], $2::int[], $3::bigint[]) "
+        "AS w (speaker, lane, sequence) WHERE (p.speaker, p.lane) = (w.speaker, w.lane)",
+        *([place[n] for place in places] for n in range(3)),
+    )
 
 
 async def _drop_letters(system: System) -> None:

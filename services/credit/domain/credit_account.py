@@ -61,6 +61,13 @@ class Reservation(Value, frozen=True, gc=False):
     currency: str
 
 
+class Ahead(Value, frozen=True, gc=False):
+    """What was invoiced of an order that is not approved yet. `final`: nothing more of it will be invoiced."""
+
+    amount_minor: int
+    final: bool
+
+
 class Request(Value, frozen=True, gc=False):
     """An order that waits. `number`: its place in its queue; 0: a person declined it, and only a person may approve."""
 
@@ -71,7 +78,11 @@ class Request(Value, frozen=True, gc=False):
 
 
 class Book(Value, frozen=True, gc=False):
-    """The sums of one currency in minor units, over the life of the account, and who waits in it."""
+    """The sums of one currency in minor units, over the life of the account, and who waits in it.
+
+    `ahead`: invoices that were heard before their order, by order id; so it is after a store was restored, when all
+    is heard again and topics overtake each other.
+    """
 
     reserved_minor: int = 0
     invoiced_minor: int = 0
@@ -79,6 +90,7 @@ class Book(Value, frozen=True, gc=False):
     received_minor: int = 0
     written_off_minor: int = 0
     queue: Queue = Queue()
+    ahead: Map[str, Ahead] = Map()
 
     @property
     def exposure_minor(self) -> int:
@@ -141,12 +153,22 @@ def _with_book(state: CreditAccount, currency: str, book: Book) -> CreditAccount
 def _approved(state: CreditAccount, fact: CreditApproved) -> CreditAccount:
     state = _left(state, fact.order_id) if fact.waited else state
     book = _book(state, fact.currency)
-    reservation = Reservation(fact.amount_minor, fact.currency)
+    ahead = book.ahead.get(fact.order_id)
+    if ahead is not None:
+        book = evolved(book, ahead=book.ahead.delete(fact.order_id))
+        if ahead.final:
+            return _with_book(state, fact.currency, book)
+    amount = _to_reserve(fact.amount_minor, ahead)
     return evolved(
         state,
-        reservations=state.reservations.set(fact.order_id, reservation),
-        books=state.books.set(fact.currency, evolved(book, reserved_minor=book.reserved_minor + fact.amount_minor)),
+        reservations=state.reservations.set(fact.order_id, Reservation(amount, fact.currency)),
+        books=state.books.set(fact.currency, evolved(book, reserved_minor=book.reserved_minor + amount)),
     )
+
+
+def _to_reserve(amount_minor: int, ahead: Ahead | None) -> int:
+    """What of an order is not invoiced yet."""
+    return amount_minor if ahead is None else max(amount_minor - ahead.amount_minor, 0)
 
 
 def _invoiced(state: CreditAccount, fact: InvoiceNoted) -> CreditAccount:
@@ -155,14 +177,18 @@ def _invoiced(state: CreditAccount, fact: InvoiceNoted) -> CreditAccount:
     Invoices are in their order's currency; one that is not leaves the reservation alone.
     """
     reservations, book = state.reservations, _book(state, fact.currency)
-    moved = 0
+    ahead, moved = book.ahead, 0
     reservation = reservations.get(fact.order_id)
-    if reservation is not None and reservation.currency == fact.currency:
+    if reservation is None or reservation.currency != fact.currency:
+        before = ahead.get(fact.order_id, Ahead(0, False))
+        ahead = ahead.set(fact.order_id, Ahead(before.amount_minor + fact.amount_minor, before.final or fact.final))
+    else:
         moved = reservation.amount_minor if fact.final else min(reservation.amount_minor, fact.amount_minor)
         rest = evolved(reservation, amount_minor=reservation.amount_minor - moved)
         reservations = reservations.delete(fact.order_id) if fact.final else reservations.set(fact.order_id, rest)
     book = evolved(
         book,
+        ahead=ahead,
         reserved_minor=book.reserved_minor - moved,
         invoiced_minor=book.invoiced_minor + fact.amount_minor,
     )
@@ -272,13 +298,16 @@ def _request(state: CreditAccount, command: RequestCredit) -> Sequence[CreditFac
     amount, currency = command.amount_minor, command.currency
     if order_id in state.reservations or order_id in state.requests:
         return []
+    ahead = _book(state, currency).ahead.get(order_id)
+    if ahead is not None and ahead.final:
+        return [CreditApproved(order_id, customer_id, amount, currency)]  # it was approved, and it reserves nothing
     reason = _hindrance(state, command)
     if reason:
         available = state.available_minor if currency == state.currency else 0
         return [CreditDeclined(order_id, customer_id, amount, currency, reason, available, command.prepaid)]
     if command.prepaid:
         return [CreditApproved(order_id, customer_id, amount, currency)]
-    excess = amount - state.available_minor
+    excess = _to_reserve(amount, ahead) - state.available_minor
     if excess <= 0:
         return [CreditApproved(order_id, customer_id, amount, currency)]
     if excess * BASIS_POINTS <= state.limit_minor * command.referral_tolerance_bp:
@@ -421,4 +450,5 @@ credit_account: Decider[CreditAccount, CreditCommand, CreditFact] = Decider(
     evolve=evolve,
     facts=tuple(_EVOLVE),
     snapshots=True,
+    state_version=2,
 )
