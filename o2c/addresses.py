@@ -1,11 +1,10 @@
 """Where the running system is: the stack of this home, or what the environment names (a cluster, Compose)."""
 
-import os
 from collections.abc import Mapping
 
 from o2c.environment import settings
 from o2c.stack import Stack, default_home
-from shared.errors import ContractError, Problem, UnavailableError
+from shared.errors import UnavailableError
 from shared.values import Value
 
 URLS = "O2C_SERVICE_URLS"
@@ -29,9 +28,8 @@ class Addresses(Value, frozen=True, gc=False):
 def addresses() -> Addresses:
     """Of the system that is up. UnavailableError, saying what to do, if none is."""
     own = settings()
-    given = os.environ.get(URLS)
-    if given:
-        return Addresses(own.database_url, own.database_prefix, own.kafka_servers, _parsed(given))
+    if given := own.urls_of_services():
+        return Addresses(own.database_url, own.database_prefix, own.kafka_servers, given)
     state = Stack.state()
     if state is None or not state.up:
         raise UnavailableError(
@@ -39,11 +37,3 @@ def addresses() -> Addresses:
             f"or name a running system in {URLS}"
         )
     return Addresses(state.database_url, own.database_prefix, state.kafka_servers, state.http_urls)
-
-
-def _parsed(given: str) -> Mapping[str, str]:
-    urls = dict(part.strip().partition("=")[::2] for part in given.split(",") if part.strip())
-    wrong = [name for name, url in urls.items() if not url.startswith(("http://", "https://"))]
-    if wrong:
-        raise ContractError([Problem(URLS, "url", f"wants service=http://host:port, separated by commas: {wrong}")])
-    return {name: url.rstrip("/") for name, url in urls.items()}

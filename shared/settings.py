@@ -1,5 +1,7 @@
 """All settings of all services in one place, read from the environment (`O2C_…`) once and validated at start."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,6 +23,9 @@ class Settings(BaseSettings):
     kafka_servers: str = Field("127.0.0.1:9092", description="Bootstrap servers, comma separated")
     http_host: str = Field("127.0.0.1", description="Address on which a service listens")
     http_port: int = Field(0, ge=0, le=65535, description="Port on which a service listens; 0: a free one")
+    service_urls: str = Field(
+        "", description="Where the services answer, for the control tower and `o2c`: order=http://host:port,credit=…"
+    )
 
     # ---- Kafka
     kafka_partitions: int = Field(4, ge=1, le=48, description="Partitions of topics that are created by us")
@@ -84,6 +89,18 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not a time zone of the IANA database") from error
         return value
 
+    @field_validator("service_urls")
+    @classmethod
+    def _known_urls(cls, value: str) -> str:
+        wrong = [name for name, url in _urls(value).items() if not (name and url.startswith(("http://", "https://")))]
+        if wrong:
+            raise ValueError(f"wants service=http://host:port, separated by commas, or that as JSON: {wrong}")
+        return value
+
+    def urls_of_services(self) -> Mapping[str, str]:
+        """Service → base URL, without a slash at its end; empty when no addresses were given."""
+        return {name: url.rstrip("/") for name, url in _urls(self.service_urls).items()}
+
     def database_of(self, service: str) -> str:
         """The address of a service's own database."""
         parts = urlsplit(self.database_url)
@@ -99,3 +116,10 @@ class Settings(BaseSettings):
         query = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
         values["database_url"] = urlunsplit(parts._replace(query=urlencode(query, safe="*/")))
         return values
+
+
+def _urls(given: str) -> Mapping[str, str]:
+    """`order=http://…,credit=http://…`, or a JSON object. ValueError for JSON that is something else."""
+    if given.lstrip().startswith("{"):
+        return {str(name): str(url) for name, url in json.loads(given).items()}
+    return dict(part.strip().partition("=")[::2] for part in given.split(",") if part.strip())

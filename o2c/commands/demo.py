@@ -1,5 +1,6 @@
 """`o2c demo`: real orders go to cash through all services, before your eyes, and it is proved."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from o2c.importing import ImportReport, open_text, read_orders
 from o2c.outside.clerk import Clerk
 from o2c.outside.plan import DEMO_SHARES
 from o2c.outside.world import Course, World
+from o2c.picture import take_picture
 from o2c.services import Services
 from o2c.stack import StackOptions, StackState, default_home
 from o2c.verify import Verdict, trial_balance
@@ -34,10 +36,11 @@ LATE_BP = 800
 IN_FLIGHT_MAX = 200
 SECONDS_MAX = 120.0
 VERIFY_SECONDS_MAX = 20.0
+PICTURE = "control-tower.png"
 
 
 class DemoRun(Value, frozen=True, gc=False):
-    """What a demo led to, for the summary and the report."""
+    """What a demo led to, for the summary and the report. `picture`: of the control tower, where a Chromium is."""
 
     world: World
     imported: ImportReport
@@ -45,6 +48,7 @@ class DemoRun(Value, frozen=True, gc=False):
     seconds: float
     verdict: Verdict
     trial_balance_minor: int
+    picture: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The report. Amounts are minor units, summed over the currencies that `currencies` lists one by one."""
@@ -83,7 +87,8 @@ def demo(
     """
     with explained():
         options = StackOptions(home=default_home() / "demo", broker=broker.value)
-    done, state = run(lambda: _demo(options, orders, keep, time_out))
+    pictures = report.parent if report is not None else options.home / "report"
+    done, state = run(lambda: _demo(options, orders, keep, time_out, pictures / PICTURE))
     report_to(report, msgspec.json.format(msgspec.json.encode(done.as_json()), indent=2))
     if as_json:
         print_json(done.as_json())
@@ -113,7 +118,7 @@ def _rounds(orders: list[Order]) -> Iterable[Order]:
 
 
 async def _demo(
-    options: StackOptions, wanted: int | None, keep: bool, seconds_max: float
+    options: StackOptions, wanted: int | None, keep: bool, seconds_max: float, picture: Path
 ) -> tuple[DemoRun, StackState]:
     started = time.monotonic()
     customers, orders, imported = load(wanted)
@@ -127,7 +132,8 @@ async def _demo(
         verdict = await verifying.checked(where, VERIFY_SECONDS_MAX if finished else 0)
         balance = await trial_balance(where.database_of)
         seconds = time.monotonic() - started
-    return DemoRun(world, imported, finished, seconds, verdict, balance), state
+        taken = await asyncio.to_thread(take_picture, f"{where.http_urls['analytics']}/tower", picture)
+    return DemoRun(world, imported, finished, seconds, verdict, balance, picture if taken else None), state
 
 
 async def _play(world: World, where: Addresses, seconds_max: float) -> bool:
@@ -160,6 +166,8 @@ def _summarise(done: DemoRun, state: StackState, keep: bool) -> None:
     listing.add_row("seconds", f"{figures['seconds']}")
     out.print(listing)
     verifying.show(done.verdict)
+    if done.picture is not None:
+        out.print(f"A picture of the control tower: {done.picture}", soft_wrap=True)
     if keep:
         out.print(f"\nAll of it runs on; `O2C_HOME={state.home} o2c down` ends it:")
         show(state)

@@ -49,6 +49,8 @@ def show(state: StackState) -> None:
     listing = table("what", "where")
     for name, url in state.http_urls.items():
         listing.add_row(name, f"{url}/docs")
+    if "analytics" in state.http_urls:
+        listing.add_row("control tower", f"{state.http_urls['analytics']}/tower")
     listing.add_row("PostgreSQL", state.database_url)
     listing.add_row("Kafka", f"{state.kafka_servers} ({state.broker})")
     out.print(listing)

@@ -18,7 +18,7 @@ import msgspec
 from o2c.stack.brokers import Broker
 from o2c.stack.errors import StackError
 from o2c.stack.kafka import Kafka
-from o2c.stack.ports import SERVICES, fixed_ports, free_port, is_free
+from o2c.stack.ports import LOOPBACK, SERVICES, fixed_ports, free_port, is_free
 from o2c.stack.postgres import Postgres, data_directory, remove_data, unprivileged_account
 from o2c.stack.processes import Backoff, Keeper, Server, end_process, identity_of, log_tail
 from o2c.stack.service_process import ServiceProcess
@@ -69,6 +69,7 @@ class Stack:
             "postgres", self._log("postgres"), ports["postgres"], home=self._home.path, spawned=self._write
         )
         self.broker = _broker(options, self._home, ports, self._write)
+        self._urls = {name: f"http://{LOOPBACK}:{ports[name]}" for name in options.services}
         self.services = {name: self._service(name, ports[name]) for name in options.services}
         self._servers: dict[str, Server] = {"postgres": self.postgres, "broker": self.broker, **self.services}
         self._keepers = {name: Keeper(server, options.backoff, self._write) for name, server in self._servers.items()}
@@ -218,7 +219,11 @@ class Stack:
         return self._home.logs / f"{name}.log"
 
     def _service(self, name: str, port: int) -> ServiceProcess:
-        addresses = {"O2C_DATABASE_URL": self.database_url, "O2C_KAFKA_SERVERS": self.kafka_servers}
+        addresses = {
+            "O2C_DATABASE_URL": self.database_url,
+            "O2C_KAFKA_SERVERS": self.kafka_servers,
+            "O2C_SERVICE_URLS": ",".join(f"{other}={url}" for other, url in self._urls.items()),
+        }
         return ServiceProcess(
             name,
             self._log(name),

@@ -2,19 +2,31 @@
 
 from pathlib import Path
 
+from fastapi import APIRouter
+
 from services.analytics.api import routes
+from services.analytics.pages.routes import Tower
 from services.analytics.policies import HEARS
 from services.analytics.projections import PROJECTIONS
+from shared.eventsourced.commands import Commands
 from shared.eventsourced.service import Service
 from shared.settings import Settings
 
 
-def service(_: Settings) -> Service:
-    """Analytics: it listens, keeps rows and answers."""
+def service(settings: Settings) -> Service:
+    """Analytics: it listens, keeps rows, answers, and serves the control tower."""
+    tower = Tower(settings.urls_of_services())
+
+    def all_routes(commands: Commands) -> APIRouter:
+        router = routes(commands)
+        router.routes.extend(tower.routes(commands).routes)
+        return router
+
     return Service(
         name="analytics",
         migrations=Path(__file__).parent / "migrations",
-        routes=routes,
+        routes=all_routes,
+        close=tower.close,
         hears=HEARS,
         projections=PROJECTIONS,
     )

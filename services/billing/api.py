@@ -74,10 +74,14 @@ def routes(commands: Commands) -> APIRouter:
 
     @router.get("/invoices")
     async def list_invoices(
-        customer_id: Text = None, order_id: Text = None, cursor: Cursor = None, limit: Limit = PAGE_SIZE
+        customer_id: Text = None,
+        order_id: Text = None,
+        number: Text = None,
+        cursor: Cursor = None,
+        limit: Limit = PAGE_SIZE,
     ) -> Page[InvoiceView]:
         """Invoices by number."""
-        page = await queries.invoices(commands, customer_id, order_id, cursor, limit)
+        page = await queries.invoices(commands, customer_id, order_id, number, cursor, limit)
         return Page[InvoiceView].model_validate(page)
 
     @router.get("/invoices/{invoice_id}")

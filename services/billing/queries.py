@@ -25,10 +25,16 @@ _NUMBER_SERIES = "SELECT series, last FROM number_series ORDER BY series"
 
 
 async def invoices(
-    commands: Commands, customer_id: str | None, order_id: str | None, cursor: str | None, limit: int
+    commands: Commands,
+    customer_id: str | None,
+    order_id: str | None,
+    number: str | None,
+    cursor: str | None,
+    limit: int,
 ) -> dict[str, Any]:
     """A page of invoices by number. ContractError for a cursor we never gave."""
-    return await _documents(commands, _INVOICES, customer_id, order_id, cursor, limit)
+    asked = {"d.customer_id =": customer_id, "d.order_id =": order_id, "d.number =": number}
+    return await _documents(commands, _INVOICES, asked, cursor, limit)
 
 
 async def invoice(commands: Commands, invoice_id: str) -> Mapping[str, Any] | None:
@@ -41,7 +47,8 @@ async def credit_notes(
     commands: Commands, customer_id: str | None, order_id: str | None, cursor: str | None, limit: int
 ) -> dict[str, Any]:
     """A page of credit notes by number. ContractError for a cursor we never gave."""
-    return await _documents(commands, _CREDIT_NOTES, customer_id, order_id, cursor, limit)
+    asked = {"d.customer_id =": customer_id, "d.order_id =": order_id}
+    return await _documents(commands, _CREDIT_NOTES, asked, cursor, limit)
 
 
 async def number_series(commands: Commands) -> Sequence[Mapping[str, Any]]:
@@ -51,12 +58,13 @@ async def number_series(commands: Commands) -> Sequence[Mapping[str, Any]]:
 
 
 async def _documents(
-    commands: Commands, select: str, customer_id: str | None, order_id: str | None, cursor: str | None, limit: int
+    commands: Commands, select: str, asked: Mapping[str, str | None], cursor: str | None, limit: int
 ) -> dict[str, Any]:
     after = decode_cursor(cursor, str)
-    asked = {"d.customer_id =": customer_id, "d.order_id =": order_id, "d.number >": after[0] if after else None}
     # Only the conditions that were asked for, so that each has an index to use.
     given = {condition: value for condition, value in asked.items() if value is not None}
+    if after:
+        given["d.number >"] = after[0]
     where = " AND ".join([f"{condition} ${i}" for i, condition in enumerate(given, 1)])
     sql = f"{select} {'WHERE ' + where if where else ''} ORDER BY d.number LIMIT {limit + 1}"
     rows = await commands.fetch(sql, *given.values())

@@ -1,6 +1,6 @@
 """What a service is, as data: everything that `app.py` of a service wires and the process frame runs."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from shared.telemetry.gauges import Gauge
 
 
+async def nothing_to_close() -> None:
+    """For services whose answers all end by themselves."""
+
+
 async def nothing_due(_: "Commands") -> Sequence[To[Any]]:
     """For services in which everything follows from messages and requests."""
     return ()
@@ -30,6 +34,7 @@ class Service:
     `series`: which facts get gapless numbers inside the transaction that appends them.
     `routes`: given the command bus, the HTTP routes of the service.
     `gauges`: what its read tables say of the business, for `/metrics`.
+    `close`: called when the process was asked to stop; ends answers that have no end of their own (live updates).
     `due`: commands for what the store shows to be left over; asked every second, and again while there are any.
     """
 
@@ -44,3 +49,4 @@ class Service:
     due: "Callable[[Commands], Awaitable[Sequence[To[Any]]]]" = nothing_due
     series: "Mapping[type[Any], NumberSeries]" = field(default_factory=dict)
     gauges: "tuple[Gauge, ...]" = ()
+    close: Callable[[], Coroutine[Any, Any, None]] = nothing_to_close

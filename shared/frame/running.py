@@ -315,11 +315,12 @@ class Running:
         again, and what cannot be closed because its other end is away is dropped.
         """
         self.commands.close()
-        finishing = [self._tasks["commands"]] if "commands" in self._tasks else []
+        finishing = [asyncio.create_task(self.service.close())]
+        if "commands" in self._tasks:
+            finishing.append(self._tasks["commands"])
         if hasattr(self, "_broker"):
             finishing.append(asyncio.create_task(self._broker.stop()))
-        if finishing:
-            await asyncio.wait(finishing, timeout=self.settings.shutdown_seconds * DRAIN_SHARE)
+        await asyncio.wait(finishing, timeout=self.settings.shutdown_seconds * DRAIN_SHARE)
         ending = [starting, *self._tasks.values(), *finishing]
         for task in ending:
             task.cancel()

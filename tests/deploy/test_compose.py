@@ -31,7 +31,7 @@ def test_a_service_starts_when_its_migrations_are_done_and_kafka_is_healthy(name
 def test_every_setting_exists_and_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, each in compose()["services"].items():
         ours = {key: value for key, value in each.get("environment", {}).items() if key.startswith("O2C_")}
-        assert ours.keys() <= settings_variables() | {"O2C_SERVICE_URLS"}, name
+        assert ours.keys() <= settings_variables(), name
         for key, value in ours.items():
             monkeypatch.setenv(key, value)
         Settings()
@@ -45,7 +45,8 @@ def test_ports_match_the_image_and_are_open_on_this_machine_only() -> None:
     assert len({each.split(":")[1] for each in published}) == len(published)
     for number, name in enumerate(SERVICES):
         assert service(name)["ports"] == [f"127.0.0.1:{7610 + number}:{port[1]}"]
-        assert f"{name}=http://{name}:{port[1]}" in service("o2c")["environment"]["O2C_SERVICE_URLS"]
+        for asking in ("o2c", "analytics"):
+            assert f"{name}=http://{name}:{port[1]}" in service(asking)["environment"]["O2C_SERVICE_URLS"]
 
 
 def test_every_container_has_limits_and_a_pinned_image() -> None:

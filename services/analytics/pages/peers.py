@@ -1,0 +1,109 @@
+"""The other services as the pages need them: asked over their public HTTP API, with an end to every wait."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+READ_SECONDS_MAX = 3.0
+"""A page must not hang on a service that does: what is not there by then is shown as away."""
+ACT_SECONDS_MAX = 10.0
+CONNECT_SECONDS_MAX = 1.0
+CONNECTIONS_MAX = 20
+
+
+class PeerError(Exception):
+    """A service that did not do what it was asked. `status` 0: it did not answer at all."""
+
+    def __init__(self, service: str, status: int, detail: str, reasons: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(detail)
+        self.service, self.status, self.detail, self.reasons = service, status, detail, reasons
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the service understood and said no, rather than being away or broken."""
+        return 400 <= self.status < 500
+
+
+class Peers:
+    """Asks services by name. Every call raises PeerError when the service is away, refuses or answers nonsense."""
+
+    def __init__(self, urls: Mapping[str, str], transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._urls = dict(urls)
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+        self._closed = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The services whose addresses are known."""
+        return tuple(self._urls)
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        self._closed = True
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def get(self, service: str, *path: str, **params: Any) -> Any:
+        """The JSON that a path answers. The path is given in its parts, which are quoted here."""
+        return (await self.seen(service, *path, **params))[0]
+
+    async def seen(self, service: str, *path: str, **params: Any) -> tuple[Any, str]:
+        """The JSON that a path answers, and its ETag: to be handed to `post` with what was decided on it."""
+        given = {name: value for name, value in params.items() if value is not None}
+        response = await self._response(service, "GET", path, READ_SECONDS_MAX, params=given)
+        return _json(service, response), response.headers.get("ETag", "")
+
+    async def post(
+        self, service: str, *path: str, body: Mapping[str, Any] | None = None, etag: str = "", trace: str = ""
+    ) -> Any:
+        """Ask a service to do something; the JSON it answers. `etag`: what the decision was made on (If-Match)."""
+        headers = {name: value for name, value in (("If-Match", etag), ("traceparent", trace)) if value}
+        return _json(service, await self._response(service, "POST", path, ACT_SECONDS_MAX, json=body, headers=headers))
+
+    async def _response(
+        self, service: str, method: str, path: tuple[str, ...], seconds_max: float, **options: Any
+    ) -> httpx.Response:
+        url = self._urls.get(service)
+        if url is None:
+            raise PeerError(service, 0, f"the address of {service} is not known: set O2C_SERVICE_URLS")
+        if self._closed:
+            raise PeerError(service, 0, "this page's own service is stopping")
+        if self._client is None:  # made inside the running loop, not when the service is only described
+            self._client = httpx.AsyncClient(
+                transport=self._transport,
+                trust_env=False,  # no proxy of the environment knows our services
+                timeout=httpx.Timeout(seconds_max, connect=CONNECT_SECONDS_MAX),
+                limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
+            )
+        whole = url + "".join(f"/{quote(part, safe='')}" for part in path)
+        try:
+            async with asyncio.timeout(seconds_max):
+                response = await self._client.request(method, whole, timeout=seconds_max, **options)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise PeerError(service, 0, f"{service} does not answer ({type(error).__name__})") from error
+        if response.is_error:
+            raise _problem(service, response)
+        return response
+
+
+def _json(service: str, response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise PeerError(service, 0, f"{service} answers something that is not JSON") from error
+
+
+def _problem(service: str, response: httpx.Response) -> PeerError:
+    """An RFC 9457 problem as people may read it."""
+    plain = f"{service} answers {response.status_code} {response.reason_phrase}"
+    try:
+        document = response.json()
+        detail = str(document.get("detail") or document.get("title") or plain)
+        reasons = tuple((str(e["field"]), str(e["message"])) for e in document.get("errors", ()))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return PeerError(service, response.status_code, plain)
+    return PeerError(service, response.status_code, detail, reasons)

@@ -1,0 +1,212 @@
+"""Routes of the pages: what is shown, what is sent live, and what clerks do."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Annotated, Any
+from urllib.parse import quote, unquote, urlsplit
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
+
+from services.analytics.pages.acting import (
+    NOTICE_COOKIE,
+    ForeignFormError,
+    outcome,
+    read_form,
+    read_notice,
+    refuse_foreign,
+    set_notice,
+)
+from services.analytics.pages.figures import Figures
+from services.analytics.pages.live import Live
+from services.analytics.pages.panels import panels
+from services.analytics.pages.peers import PeerError, Peers
+from services.analytics.pages.queues import ACTIONS, QUEUES, Queues
+from services.analytics.pages.rendering import HEADERS, assets, page
+from services.analytics.pages.stories import Stories
+from shared.errors import ContractError, NotFoundError, UnavailableError
+from shared.eventsourced.commands import Commands
+from shared.http import Cursor, Trace
+
+ID_LENGTH_MAX = 128
+CLERK_COOKIE = "o2c_clerk"
+YEAR_SECONDS = 31_536_000
+RETRY_MS = 2_000
+OVERVIEW_SECONDS_MAX, FRAME_SECONDS_MAX = 2.0, 0.5
+"""How long a page waits for figures that nobody has read lately; what is late comes with the live updates."""
+
+Id = Annotated[str, Path(max_length=ID_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""An id of ours; slashes come quoted."""
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages as well."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """The handler, with errors shown as a page of their status."""
+        handle = super().get_route_handler()
+
+        async def shown(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except NotFoundError as error:
+                return _failed(404, "Not found", error.message)
+            except ForeignFormError as error:
+                return _failed(403, "Refused", str(error))
+            except (ContractError, RequestValidationError):
+                return _failed(422, "This cannot be read", "The address or the form has a value that is not taken.")
+            except UnavailableError as error:
+                return _failed(503, "Not now", error.message)
+            except PeerError as error:
+                return _failed(error.status or 503, "A service did not answer", error.detail)
+
+        return shown
+
+
+def _failed(status: int, title: str, detail: str) -> HTMLResponse:
+    return page("failed.html", status, title=title, detail=detail, badges="", clerk="", notice=None)
+
+
+class Tower:
+    """The pages of one analytics process. `close()` ends live updates and drops the connections."""
+
+    def __init__(self, urls: Mapping[str, str], peers: Peers | None = None) -> None:
+        self._peers = peers if peers is not None else Peers(urls)
+        self._live: Live | None = None
+
+    def routes(self, commands: Commands) -> APIRouter:
+        """All routes of the pages; none of them is part of the public API."""
+        router = APIRouter(route_class=PageRoute, include_in_schema=False)
+        live = self._live = Live(Figures(commands, self._peers).sources(), panels)
+        _overview_routes(router, live)
+        _story_routes(router, live, Stories(commands, self._peers))
+        _queue_routes(router, live, Queues(self._peers))
+        return router
+
+    async def close(self) -> None:
+        """End what has no end of its own."""
+        if self._live is not None:
+            await self._live.close()
+        await self._peers.close()
+
+
+def _overview_routes(router: APIRouter, live: Live) -> None:
+    @router.get("/")
+    async def root() -> Response:
+        return RedirectResponse("/tower")
+
+    @router.get("/tower")
+    async def overview(request: Request) -> Response:
+        return await _shown(request, live, "overview.html")
+
+    @router.get("/tower/live")
+    async def updates() -> Response:
+        live.admit()
+        headers = {**HEADERS, "X-Accel-Buffering": "no"}
+        return StreamingResponse(_events(live), media_type="text/event-stream", headers=headers)
+
+    @router.get("/tower/assets/{name}")
+    async def asset(name: str, request: Request) -> Response:
+        found = assets().get(name)
+        if found is None:
+            raise NotFoundError("There is no such file.")
+        headers = {**HEADERS, "Cache-Control": f"public, max-age={YEAR_SECONDS}, immutable", "Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(found.zipped, media_type=found.media_type, headers={**headers, "Content-Encoding": "gzip"})
+        return Response(found.content, media_type=found.media_type, headers=headers)
+
+
+async def _events(live: Live) -> AsyncIterator[str]:
+    """Panels as server-sent events, each named like its panel."""
+    yield f"retry: {RETRY_MS}\n\n"
+    async for changed in live.updates():
+        if not changed:
+            yield ": still here\n\n"
+        for name, html in changed.items():
+            data = "\n".join(f"data: {line}" for line in html.splitlines())
+            yield f"event: {name}\n{data}\n\n"
+
+
+async def _shown(request: Request, live: Live, template: str, **values: Any) -> Response:
+    """A page in its frame, with what the last action led to, once."""
+    shown = await live.panels(OVERVIEW_SECONDS_MAX if template == "overview.html" else FRAME_SECONDS_MAX)
+    notice = read_notice(request)
+    clerk = unquote(request.cookies.get(CLERK_COOKIE, ""))
+    response = page(
+        template, **{"panels": shown, "badges": shown["badges"], "clerk": clerk, "notice": notice, **values}
+    )
+    if notice is not None:
+        response.delete_cookie(NOTICE_COOKIE, path="/tower")
+    return response
+
+
+def _story_routes(router: APIRouter, live: Live, stories: Stories) -> None:
+    @router.get("/tower/search")
+    async def search(request: Request, q: Annotated[str, Query(max_length=ID_LENGTH_MAX)] = "") -> Response:
+        wanted = "".join(c for c in q if c.isprintable()).strip()
+        found = await stories.find(wanted)
+        if len(found["hits"]) == 1:
+            ((kind, key),) = found["hits"]
+            return RedirectResponse(f"/tower/{kind}/{quote(key, safe='')}", 303)
+        return await _shown(request, live, "search.html", wanted=wanted, **found)
+
+    @router.get("/tower/orders/{order_id}")
+    async def order(order_id: Id, request: Request) -> Response:
+        return await _shown(request, live, "order.html", **await stories.order(order_id))
+
+    @router.get("/tower/customers/{customer_id}")
+    async def customer(customer_id: Id, request: Request) -> Response:
+        return await _shown(request, live, "customer.html", **await stories.customer(customer_id))
+
+    @router.get("/tower/invoices/{invoice_id}")
+    async def invoice(invoice_id: Id, request: Request) -> Response:
+        return await _shown(request, live, "invoice.html", **await stories.invoice(invoice_id))
+
+
+def _queue_routes(router: APIRouter, live: Live, queues: Queues) -> None:
+    @router.get("/tower/queues/dead-letters")
+    async def letters(request: Request) -> Response:
+        found, problems = await queues.letters()
+        return await _shown(request, live, "letters.html", letters=found, problems=problems)
+
+    @router.get("/tower/queues/cash/{customer_id}")
+    async def cash(customer_id: Id, request: Request) -> Response:
+        account, etag = await queues.account(customer_id)
+        return await _shown(request, live, "apply.html", account=account, etag=etag, customer_id=customer_id)
+
+    @router.get("/tower/queues/{name}")
+    async def queue(name: str, request: Request, cursor: Cursor = None) -> Response:
+        if name not in QUEUES:
+            raise NotFoundError("There is no such queue.")
+        shown = QUEUES[name]
+        try:
+            entries, away = await queues.page(shown, cursor), ""
+        except PeerError as error:
+            if error.is_refusal:
+                raise
+            entries, away = {"items": [], "next": None}, error.detail
+        values = {"queue": shown, "entries": entries["items"], "next": entries["next"], "away": away}
+        return await _shown(request, live, f"{name}.html", **values)
+
+    @router.post("/tower/actions/{name}")
+    async def act(name: str, request: Request, trace: Trace) -> Response:
+        refuse_foreign(request)
+        if name not in ACTIONS:
+            raise NotFoundError("There is no such action.")
+        form = await read_form(request)
+        notice = await outcome(queues, name, form, trace)
+        response = RedirectResponse(_back(form), 303, headers=dict(HEADERS))
+        set_notice(response, notice)
+        if form.get("by"):
+            # Fills in the next form: it names who decides, and gives no right to anything.
+            options: dict[str, Any] = {"path": "/tower", "samesite": "strict", "httponly": True}
+            response.set_cookie(CLERK_COOKIE, quote(form["by"]), YEAR_SECONDS, **options)
+        return response
+
+
+def _back(form: Mapping[str, str]) -> str:
+    """Where the form was; never another site's address, whatever the form says."""
+    back = urlsplit(form.get("back", ""))
+    own = not back.scheme and not back.netloc and back.path.startswith("/tower") and "\\" not in back.path
+    return back.geturl() if own else "/tower"

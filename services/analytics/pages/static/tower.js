@@ -1,0 +1,55 @@
+// Live panels: server-sent events replace the content of elements named by `data-live`; a reader can pause them.
+"use strict";
+
+const state = document.getElementById("live-state");
+const pause = document.getElementById("live-pause");
+let source = null;
+
+function say(text, kind) {
+  state.textContent = text;
+  state.dataset.kind = kind;
+}
+
+function swap(element, html) {
+  const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
+  element.innerHTML = html; // rendered and escaped by the server
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+function connect() {
+  source = new EventSource("/tower/live");
+  source.onopen = () => say("Live", "on");
+  source.onerror = () => say("Connection lost, trying again", "lost");
+  for (const name of new Set([...document.querySelectorAll("[data-live]")].map((e) => e.dataset.live))) {
+    source.addEventListener(name, (event) => {
+      document.querySelectorAll(`[data-live="${name}"]`).forEach((element) => swap(element, event.data));
+    });
+  }
+}
+
+if (pause) {
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    const running = source !== null;
+    if (running) {
+      source.close();
+      source = null;
+      say("Paused", "paused");
+    } else {
+      connect();
+    }
+    pause.textContent = running ? "Resume" : "Pause";
+  });
+  // A page in the background is not read; it catches up when it is looked at again.
+  document.addEventListener("visibilitychange", () => {
+    if (source === null) return;
+    source.close();
+    if (document.visibilityState === "visible") connect();
+  });
+  connect();
+}
+
+// A second click while the first is on its way would only be refused.
+document.addEventListener("submit", (event) => {
+  setTimeout(() => event.target.querySelectorAll("button").forEach((button) => (button.disabled = true)));
+});

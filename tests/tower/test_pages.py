@@ -1,0 +1,206 @@
+"""The pages without a browser: what they show, that they escape it, and that they come when services are away."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import UnavailableError
+from tests.tower.given import (
+    CREDIT,
+    EMPTY,
+    EVIL,
+    ITEM,
+    LETTER,
+    LINE,
+    NOW,
+    ORDER,
+    REVIEW,
+    GivenRows,
+    GivenServices,
+    GivenTower,
+    on,
+)
+
+PATHS = (
+    "/tower",
+    "/tower/orders/O-1",
+    "/tower/customers/C-1",
+    "/tower/invoices/O-1-I1",
+    "/tower/queues/credit",
+    "/tower/queues/backorders",
+    "/tower/queues/cash",
+    "/tower/queues/cash/C-1",
+    "/tower/queues/dead-letters",
+    "/tower/search?q=O-",
+)
+OWN = ("/tower/invoices/O-1-I1", "/tower/search?q=O-")
+"""What is shown from our own tables alone."""
+INVOICE = {
+    **{name: ITEM[name] for name in ("invoice_id", "number", "order_id", "customer_id", "currency", "total_minor")},
+    "net_minor": 16_667,
+    "tax_minor": 3_333,
+    "issued_on": on("2026-03-01"),
+    "due_on": on("2026-03-31"),
+    "recorded_at": NOW,
+}
+MOVEMENT = {"kind": "invoiced", "source_id": None, "amount_minor": 20_000, "effective_on": on("2026-03-01")}
+PAID = {**MOVEMENT, "kind": "applied", "source_id": EVIL, "amount_minor": -5_000}
+CUSTOMER = {
+    "customer_id": "C-1",
+    "country": "GB",
+    "currency": "GBP",
+    "payment_terms_days": 30,
+    "registered_at": NOW,
+}
+ACCOUNT = {
+    "customer_id": "C-1",
+    "currency": "GBP",
+    "limit_minor": 1_000_000,
+    "held": False,
+    "hold_reason": "",
+    "exposure_minor": 250_000,
+    "available_minor": 750_000,
+    "waiting": 1,
+}
+BACKORDER = {"sku": EVIL, "order_id": "O-1", "quantity": 3, "queued_at": "2026-03-31T12:00:00+00:00"}
+
+
+@pytest.fixture
+def tower() -> Iterator[GivenTower]:
+    """Something to show on every page, some of it from people who mean harm."""
+    rows, services = GivenRows(), GivenServices()
+    rows.rows |= {
+        "FROM order_story": [LINE],
+        "SELECT 1 FROM": [],
+        "WHERE order_id >= $1": [{"id": f"O-{EVIL}"}],
+        "SELECT order_id, customer_id": [ORDER],
+        "FROM customers": [CUSTOMER],
+        "FROM bills": [INVOICE],
+        "FROM receivable_movements": [{**m, "recorded_at": NOW} for m in (MOVEMENT, PAID)],
+    }
+    services.answers |= {
+        "/credit-reviews": {"items": [REVIEW], "next": "abc"},
+        "/backorders": {"items": [BACKORDER], "next": None},
+        "/unapplied": {"items": [CREDIT], "next": None},
+        "/dead-letters": {"items": [LETTER], "next": None},
+        "/invoices": {"items": [{**ITEM, "issued_on": "2026-03-01"}], "next": None},
+        "/credit-accounts/C-1": ACCOUNT,
+        "/accounts/C-1": {
+            "customer_id": "C-1",
+            "balances": [{"currency": "GBP", "open_minor": 20_000, "unapplied_minor": 12_050}],
+            "open_items": [ITEM],
+            "unapplied": [CREDIT],
+            "more": False,
+        },
+    }
+    given = GivenTower(services, rows)
+    with given.client:
+        yield given
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_people_wrote_is_escaped_and_no_foreign_script_may_run(tower: GivenTower, path: str) -> None:
+    response = tower.get(path)
+    assert response.status_code == 200
+    assert "<script>alert" not in response.text
+    assert '<script src="/tower/assets/' in response.text
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "style=" not in response.text, "the policy forbids it, and the browser would complain"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_comes_when_every_service_is_away(tower: GivenTower, path: str) -> None:
+    tower.services.away = {"order", "credit", "fulfillment", "billing", "receivables", "analytics"}
+    response = tower.get(path)
+    if path == "/tower/queues/cash/C-1":  # of it nothing is ours
+        assert (response.status_code, "receivables does not answer" in response.text) == (503, True)
+    else:
+        assert response.status_code == 200
+        assert "does not answer" in response.text or path in OWN
+
+
+def test_a_page_comes_when_no_address_is_known() -> None:
+    given = GivenTower(GivenServices(), GivenRows(), names=())
+    with given.client:
+        page = given.get("/tower")
+    assert page.status_code == 200
+    assert "O2C_SERVICE_URLS" in page.text
+
+
+def test_figures_that_cannot_be_read_are_said_so(tower: GivenTower) -> None:
+    tower.rows.error = UnavailableError("the store does not answer: TimeoutError")
+    page = tower.get("/tower")
+    assert page.status_code == 200
+    assert "the store does not answer" in page.text
+    assert "12,345.67 GBP open" in page.text, "what others know is shown all the same"
+
+
+def test_the_overview_has_units_and_links(tower: GivenTower) -> None:
+    page = tower.get("/tower").text
+    assert "1,234" in page
+    assert "12,345.67 GBP open" in page
+    assert "−5.00" in page
+    assert "/tower/orders/%22%3E%3Cscript" in page
+
+
+def test_empty_queues_explain_themselves(tower: GivenTower) -> None:
+    for path in ("/credit-reviews", "/backorders", "/unapplied", "/dead-letters"):
+        tower.services.answers[path] = EMPTY
+    assert "No order waits for a decision" in tower.get("/tower/queues/credit").text
+    assert "Nothing is out of stock" in tower.get("/tower/queues/backorders").text
+    assert "All money that came is applied" in tower.get("/tower/queues/cash").text
+    assert "No dead letters" in tower.get("/tower/queues/dead-letters").text
+
+
+def test_the_next_page_of_a_queue_is_asked_by_its_cursor(tower: GivenTower) -> None:
+    assert "?cursor=abc" in tower.get("/tower/queues/credit").text
+    assert tower.get("/tower/queues/lost").status_code == 404
+
+
+def test_a_customer_is_shown_without_a_name(tower: GivenTower) -> None:
+    tower.get("/tower/customers/C-1")
+    assert not [sql for sql, _ in tower.rows.asked if "FROM customers" in sql and "name" in sql]
+
+
+def test_an_invoice_shows_what_is_due_after_each_movement(tower: GivenTower) -> None:
+    page = tower.get("/tower/invoices/O-1-I1").text
+    assert "200.00 GBP" in page
+    assert "150.00 GBP" in page
+
+
+def test_one_hit_leads_to_its_page_and_a_number_is_asked_of_billing(tower: GivenTower) -> None:
+    tower.rows.rows["SELECT 1 FROM"] = []
+    found = tower.get("/tower/search?q=inv-2026-000001")
+    assert (found.status_code, found.headers["location"]) == (303, "/tower/invoices/O-1-I1")
+    assert "begin like it" in tower.get("/tower/search?q=O-").text
+
+
+def test_what_is_unknown_or_unreadable_is_a_page_as_well(tower: GivenTower) -> None:
+    tower.rows.rows = {**tower.rows.rows, "FROM bills": []}
+    unknown = tower.get("/tower/invoices/none")
+    assert (unknown.status_code, unknown.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert tower.get("/tower/orders/%00").status_code == 422
+    assert tower.get("/tower/queues/credit?cursor=" + "x" * 500).status_code == 422
+
+
+def test_static_files_are_kept_for_ever_by_their_version(tower: GivenTower) -> None:
+    page = tower.get("/tower").text
+    address = page.split('rel="stylesheet" href="')[1].split('"')[0]
+    file = tower.get(address)
+    assert "immutable" in file.headers["cache-control"]
+    assert file.headers["content-type"].startswith("text/css")
+    assert "://" not in file.text
+    assert tower.get("/tower/assets/../app.py").status_code == 404
+
+
+def test_the_oldest_order_on_its_way_is_named(tower: GivenTower) -> None:
+    tower.rows.rows["AS waiting"] = [
+        {"stage": "shipped", "orders": 4, "since": NOW - timedelta(minutes=90), "order_id": "O-old"},
+        {"stage": "held", "orders": 2, "since": NOW - timedelta(minutes=5), "order_id": "O-new"},
+    ]
+    page = tower.get("/tower").text
+    assert 'id="pulse-oldest" href="/tower/orders/O-old"' in page
+    assert '6 <span class="unit">orders' in page
