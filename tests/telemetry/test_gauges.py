@@ -52,7 +52,7 @@ async def test_an_order_waits_at_its_stage(fresh_database: CreateDatabase, monke
             ("O-2", "held", 500, None, "", False, False),
             ("O-3", "confirmed", 9_000, 60, "backordered", False, False),
             ("O-4", "confirmed", 9_000, 70, "reserved", False, False),
-            ("O-5", "confirmed", 9_000, 80, "reserved", True, False),
+            ("O-5", "confirmed", 9_000, 80, "partial", True, False),
             ("O-6", "confirmed", 9_000, 90, "reserved", True, True),
             ("O-7", "cancelling", 9_000, 30, "reserved", False, False),
             ("O-8", "completed", 9_000, 30, "reserved", True, True),
