@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         0.0, ge=0, le=3_600, description="Send metrics there, too, this often; 0: they are only at GET /metrics"
     )
     trace_ratio: float = Field(
-        0.05,
+        0.01,
         ge=0,
         le=1,
         validation_alias=AliasChoices("O2C_TRACE_RATIO", "OTEL_TRACES_SAMPLER_ARG"),
