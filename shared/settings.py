@@ -6,14 +6,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
     """`O2C_DATABASE_URL` and so on. Every limit has a unit in its name."""
 
-    model_config = SettingsConfigDict(env_prefix="O2C_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="O2C_", frozen=True, extra="ignore", populate_by_name=True)
 
     # ---- where things are
     database_url: str = Field(
@@ -59,6 +59,24 @@ class Settings(BaseSettings):
     credit_referral_tolerance_bp: int = Field(1_000, ge=0, le=10_000, description="Excess that a person may decide on")
     billing_time_zone: str = Field("Europe/London", description="The zone whose days invoices are dated in")
     receivables_write_off_max_minor: int = Field(0, ge=0, description="Short payment that is written off by itself")
+
+    # ---- telemetry (docs/telemetry.md); the standard variables of OpenTelemetry are heeded where there is one
+    otlp_endpoint: str = Field(
+        "",
+        pattern="^(https?://.+)?$",
+        validation_alias=AliasChoices("O2C_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="Collector to which traces go by OTLP over HTTP, as http://127.0.0.1:4318; empty: nowhere",
+    )
+    otlp_metrics_seconds: float = Field(
+        0.0, ge=0, le=3_600, description="Send metrics there, too, this often; 0: they are only at GET /metrics"
+    )
+    trace_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("O2C_TRACE_RATIO", "OTEL_TRACES_SAMPLER_ARG"),
+        description="Share of the traces beginning here that are sampled; those that come sampled always are",
+    )
 
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

@@ -8,7 +8,6 @@ import msgspec
 from shared.contracts.inbound import Customer, Order, Payment, Receipt, Shipment
 from shared.contracts.messages import Message, contract_of
 from shared.eventsourced.publishing import lane_of
-from shared.tracing import child_of
 
 _IDENTITIES: dict[type[Message], tuple[str, str]] = {
     Order: ("order_id", "/shop"),
@@ -49,7 +48,6 @@ def envelope(message: Message, at: datetime) -> Outgoing:
         ("ce_specversion", b"1.0"),
         ("ce_time", at.astimezone(UTC).isoformat(timespec="microseconds").encode()),
         ("ce_subject", str(getattr(message, contract.subject)).encode()),
-        ("traceparent", child_of("").encode()),
         ("content-type", b"application/json"),
     ]
     return Outgoing(contract.topic, lane_of(key), key.encode(), value, headers)

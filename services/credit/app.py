@@ -4,6 +4,7 @@ from pathlib import Path
 
 from services.credit.api import routes
 from services.credit.domain.credit_account import credit_account
+from services.credit.gauges import GAUGES
 from services.credit.policies import CreditPolicy, hears
 from services.credit.projections import PROJECTIONS
 from services.credit.publishing import SAYS
@@ -22,4 +23,5 @@ def service(settings: Settings) -> Service:
         hears=hears(policy),
         says=SAYS,
         projections=PROJECTIONS,
+        gauges=GAUGES,
     )

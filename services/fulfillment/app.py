@@ -8,6 +8,7 @@ from services.fulfillment.domain.fulfillment import fulfillment
 from services.fulfillment.domain.receipt import receipt
 from services.fulfillment.domain.stock import stock
 from services.fulfillment.due import due
+from services.fulfillment.gauges import GAUGES
 from services.fulfillment.policies import HEARS, react
 from services.fulfillment.projections import PROJECTIONS
 from services.fulfillment.publishing import SAYS
@@ -27,4 +28,5 @@ def service(_: Settings) -> Service:
         says=SAYS,
         projections=PROJECTIONS,
         due=due,
+        gauges=GAUGES,
     )

@@ -6,6 +6,7 @@ from services.order.api import routes
 from services.order.domain.customer import customer
 from services.order.domain.order import order
 from services.order.domain.product import product
+from services.order.gauges import GAUGES
 from services.order.policies import HEARS
 from services.order.projections import PROJECTIONS
 from services.order.publishing import SAYS
@@ -23,4 +24,5 @@ def service(_: Settings) -> Service:
         hears=HEARS,
         says=SAYS,
         projections=PROJECTIONS,
+        gauges=GAUGES,
     )

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from services.receivables.api import routes
 from services.receivables.domain.account import account
 from services.receivables.domain.payment import payment
+from services.receivables.gauges import GAUGES
 from services.receivables.policies import ReceivablesPolicy, hears, reactions
 from services.receivables.projections import PROJECTIONS
 from services.receivables.publishing import SAYS
@@ -27,4 +28,5 @@ def service(settings: Settings) -> Service:
         reactions=reactions(policy),
         says=SAYS,
         projections=PROJECTIONS,
+        gauges=GAUGES,
     )

@@ -13,7 +13,7 @@ from shared.eventsourced.faults import isolating, passes
 from shared.eventsourced.store import Store
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Work
-from shared.tracing import child_of
+from shared.tracing import caller, child_of
 
 ANSWER_SECONDS_MAX = 10
 """A request waits no longer than this for its transaction; the command may still be carried out, so it says so."""
@@ -38,7 +38,9 @@ class CommandQueue:
     async def execute(self, to: To[Any], *, corr: str = "", trace: str = "") -> Outcome:
         if self._closed or len(self._queue) >= self._queued_max:
             raise UnavailableError("too many requests are waiting; try again in a moment")
-        work = Work((to,), corr or to.key, "http", child_of(trace))
+        order_id = getattr(to.command, "order_id", "")
+        parent = caller(trace, order_id)
+        work = Work((to,), corr or to.key, "http", child_of(parent, order_id), parent=parent)
         asked = _Asked(work, asyncio.get_running_loop().create_future())
         self._queue.append(asked)
         self._wake.set()
@@ -80,6 +82,11 @@ class CommandQueue:
             except Exception as error:
                 for asked in group:
                     _fail(asked, _unavailable(error))
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait for a transaction."""
+        return len(self._queue)
 
     def close(self) -> None:
         """Take no more commands; `run` finishes those that wait."""

@@ -18,6 +18,7 @@ from shared.eventsourced.faults import Backoff, isolating, passes
 from shared.eventsourced.hearing import Translator, sift
 from shared.eventsourced.reading import Received, read
 from shared.eventsourced.unit_of_work import Batch, Position, PositionsMoved, UnitOfWork
+from shared.telemetry.engine import HearingFigures, Lap
 
 log = structlog.get_logger()
 
@@ -113,7 +114,11 @@ class Consumer:
         read_positions: Callable[[], Awaitable[dict[Position, int]]],
         *,
         body_bytes_max: int,
+        on_heard: Callable[[Sequence[Received]], None] = lambda received: None,
     ) -> None:
+        """`on_heard`: told of every batch that is committed and holds no repeats; must not raise."""
+        self._on_heard = on_heard
+        self.figures = HearingFigures()
         self._work = work
         self._translator = translator
         self._speakers = speakers
@@ -134,7 +139,7 @@ class Consumer:
     async def handle(self, records: Sequence[Any]) -> None:
         """Process a batch until it is committed. Raises only when a fault outlasts our patience."""
         received = [read(record, self._speakers, self._body_bytes_max) for record in records]
-        started = time.monotonic()
+        started, watch, duplicates = time.monotonic(), Lap(), self.duplicates
         while True:
             self.tried_at = time.monotonic()
             try:
@@ -154,6 +159,10 @@ class Consumer:
         self._backoff.reset()
         self.batches += 1
         self.records += len(records)
+        self.figures.records.add(len(records))
+        self.figures.seconds.add(watch.total())
+        if self.duplicates == duplicates:
+            self._on_heard(received)
         self.turned_at = time.monotonic()
 
     async def _process(self, received: Sequence[Received]) -> None:
@@ -189,5 +198,10 @@ class Consumer:
             if work.error is not None or work.waits:
                 self.parked += 1
                 log.error(
-                    "message parked", message=work.cause, order=work.corr, waits=work.waits, error=str(work.error or "")
+                    "message parked",
+                    message=work.cause,
+                    order=work.corr,
+                    waits=work.waits,
+                    error=str(work.error or ""),
+                    trace_id=work.trace[3:35],
                 )

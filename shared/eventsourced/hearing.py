@@ -71,11 +71,13 @@ class Translator:
         heard = received.heard()
         corr = heard.corr or heard.id
         trace = child_of(heard.trace)
-        work = Work((), corr, heard.id, trace, stream=received.stream, letter=received.letter)
+        work = Work((), corr, heard.id, trace, stream=received.stream, letter=received.letter, parent=heard.trace)
         work.poison = received.poison
         if work.poison is None:
             try:
                 message = self._decoders.decode(received)
+                if not heard.trace:
+                    work.trace = child_of("", getattr(message, "order_id", ""))
                 work.commands = self._hears[type(message)](message, heard)
                 work.rows = self._rows(message, heard)
             except Exception as error:  # whatever is wrong with a message is a reason to park it, and only it

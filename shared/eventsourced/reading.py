@@ -1,5 +1,6 @@
 """Kafka records → what was received: CloudEvents envelopes read tolerantly; nothing in a record can raise here."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -38,12 +39,17 @@ class Received(msgspec.Struct, gc=False):
         """The speaker's stream: our ids read `stream@version`. Inbound messages do not wait for each other."""
         return self.id.rpartition("@")[0] if self.speaker else ""
 
+    @property
+    def said_at(self) -> datetime:
+        """When the message was said; the record's own time if the sender gave none that can be read."""
+        return _instant(self.headers.get("ce_time"), self.record.timestamp)
+
     def heard(self) -> Heard:
         """The envelope as policies see it."""
         return Heard(
             self.id,
             self.type,
-            _instant(self.headers.get("ce_time"), self.record.timestamp),
+            self.said_at,
             _text(self.headers.get("ce_subject")),
             _traceparent(self.headers.get("traceparent")),
             self.stream,
@@ -167,7 +173,6 @@ def _parsed(value: bytes) -> datetime | None:
 
 
 def _instant(value: bytes | None, record_ms: int) -> datetime:
-    """When the message was said; the record's own time if the sender gave none that can be read."""
     said = _parsed(value[:64]) if value else None
     return said if said is not None else datetime.fromtimestamp(min(max(record_ms, 0), _RECORD_MS_MAX) / 1000, UTC)
 
@@ -176,10 +181,13 @@ def _text(value: bytes | None) -> str:
     return value.decode("utf-8", "replace").replace("\x00", "")[:ID_BYTES_MAX] if value else ""
 
 
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
 def _traceparent(value: bytes | None) -> str:
-    if value is None or len(value) != 55 or value[2:3] != b"-" or value[35:36] != b"-":
+    if value is None or not _TRACEPARENT.fullmatch(value):
         return ""
-    return value.decode("ascii", "replace")
+    return value.decode("ascii")
 
 
 class Decoders:

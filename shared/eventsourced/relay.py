@@ -29,6 +29,7 @@ from shared.eventsourced.publishing import Publishing, source_of
 from shared.eventsourced.restoring import Lost, key_in
 from shared.eventsourced.store import COMMAND_SECONDS_MAX, LIMITS
 from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_producer
+from shared.telemetry.engine import Lap, SayingFigures
 
 log = structlog.get_logger()
 
@@ -91,7 +92,11 @@ class Relay:
         records_max: int,
         poll_ms: int,
         heads_seconds: float,
+        on_said: Callable[[str, Sequence[Placed], float], None] | None = None,
     ) -> None:
+        """`on_said`: told of every new batch that Kafka has, with topic and seconds; must not raise."""
+        self._on_said = on_said
+        self.figures = SayingFigures()
         self._service, self._says, self._dsn, self._servers = service, says, dsn, servers
         self._ensure_topics = ensure_topics
         self._records_max, self._poll_seconds, self._heads_seconds = records_max, poll_ms / 1000, heads_seconds
@@ -195,10 +200,17 @@ class Relay:
         if upto <= self.cursor:
             return False
         messages = [self._message(placed) for placed in public if placed.lane not in self._again]
+        watch = Lap()
         await self._send(producer, self._topic, messages)
+        seconds = watch.total()
         self.sent += len(messages)
         await self._store_cursor(connection, upto)
         self.cursor = upto
+        if messages:
+            self.figures.messages.add(len(messages))
+            self.figures.seconds.add(seconds)
+            if self._on_said is not None:
+                self._on_said(self._topic, public, seconds)
         return True
 
     async def _store_cursor(self, connection: Any, upto: int) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from shared.eventsourced.commands import Commands
     from shared.eventsourced.numbers import NumberSeries
+    from shared.telemetry.gauges import Gauge
 
 
 async def nothing_to_close() -> None:
@@ -32,6 +33,7 @@ class Service:
 
     `series`: which facts get gapless numbers inside the transaction that appends them.
     `routes`: given the command bus, the HTTP routes of the service.
+    `gauges`: what its read tables say of the business, for `/metrics`.
     `close`: called when the process was asked to stop; ends answers that have no end of their own (live updates).
     `due`: commands for what the store shows to be left over; asked every second, and again while there are any.
     """
@@ -46,4 +48,5 @@ class Service:
     projections: tuple[Projection, ...] = ()
     due: "Callable[[Commands], Awaitable[Sequence[To[Any]]]]" = nothing_due
     series: "Mapping[type[Any], NumberSeries]" = field(default_factory=dict)
+    gauges: "tuple[Gauge, ...]" = ()
     close: Callable[[], Coroutine[Any, Any, None]] = nothing_to_close

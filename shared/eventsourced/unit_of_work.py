@@ -21,6 +21,7 @@ from shared.eventsourced.rows import merge_rows, state_rows, write_rows
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, append, due_snapshot, save_snapshots
 from shared.eventsourced.work import Decided, Numbering, Pass, Work
+from shared.telemetry.engine import Lap, WorkFigures
 
 OPTIMISTIC_ATTEMPTS = 2
 """After so many lost races a batch is decided under the store's lock: on a hot stream everybody gets a turn."""
@@ -55,16 +56,27 @@ class PositionsMoved(ConcurrencyError):
 class UnitOfWork:
     """Runs batches for one service. Safe to use from several tasks and several processes at once."""
 
-    def __init__(self, service: Service, pool: Any, store: Store, *, on_commit: Callable[[Appended], None]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        pool: Any,
+        store: Store,
+        *,
+        on_commit: Callable[[Appended], None],
+        on_worked: Callable[[Sequence[Work], float], None] | None = None,
+    ) -> None:
+        """`on_worked`: told of every batch that is done, with its seconds; must not raise."""
         self._service = service
         self._pool = pool
         self._store = store
         self._on_commit = on_commit
+        self._on_worked = on_worked
         self._blocked: frozenset[str] = frozenset()
         self._key_fields = {fact: says.contract.key for fact, says in service.says.items()}
         self._state_projections = [p for p in service.projections if isinstance(p, StateProjection)]
         self._fact_projections = [p for p in service.projections if isinstance(p, FactProjection)]
         self.conflicts = 0
+        self.figures = WorkFigures()
         self.refusal = ""
 
     async def run(self, batch: Batch) -> None:
@@ -76,6 +88,7 @@ class UnitOfWork:
         """
         if self.refusal:
             raise UnavailableError(self.refusal)
+        watch = Lap()
         for attempt in range(ATTEMPTS_MAX):
             try:
                 appended = await self._attempt(batch, alone=attempt >= OPTIMISTIC_ATTEMPTS)
@@ -86,6 +99,12 @@ class UnitOfWork:
             else:
                 if appended is not None:
                     self._on_commit(appended)
+                    self.figures.facts += appended.upto - appended.after
+                seconds = watch.total()
+                self.figures.whole.add(seconds)
+                self.figures.works.add(len(batch.works))
+                if self._on_worked is not None:
+                    self._on_worked(batch.works, seconds)
                 return
         raise ConcurrencyError(f"gave up after {ATTEMPTS_MAX} attempts: other writers were always first")
 
@@ -116,7 +135,9 @@ class UnitOfWork:
         self, connection: Any, batch: Batch, numbering: Numbering | None
     ) -> tuple[Decided, dict[str, Cached]]:
         wanted = {to.stream: to.decider for work in batch.works for to in work.commands}
+        watch = Lap()
         loaded = await self._store.load(connection, wanted) if wanted else {}
+        self.figures.load.add(watch.lap())
         now_us = time.time_ns() // 1000
         first = dict(numbering.last) if numbering else {}
         while True:
@@ -142,6 +163,7 @@ class UnitOfWork:
             loaded.update(found)
             if not decided.missing and all(found[s].version == entry.version for s, entry in guessed.items()):
                 break
+        self.figures.decide.add(watch.lap())
         return decided, loaded
 
     async def _write(
@@ -152,6 +174,7 @@ class UnitOfWork:
         loaded: Mapping[str, Cached],
         numbering: Numbering | None,
     ) -> tuple[Appended | None, dict[str, Cached]]:
+        watch = Lap()
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
         entries = self._entries(decided, encoded, loaded)
@@ -173,6 +196,7 @@ class UnitOfWork:
             await insert_letters(connection, letters)
         if batch.finish is not None:
             await batch.finish(connection)
+        self.figures.write.add(watch.lap())
         return appended, entries
 
     def _lane(self, fact: Any) -> int | None:

@@ -27,6 +27,7 @@ class Work:
     `stream`: works of one speaker's stream wait behind a parked one; "" when nothing waits. `poison`: the error
     with which reading or the policy already failed. `letter` makes what is kept if it fails (None: tell the caller).
     `rows`: read rows that follow from the message itself. `after`: state and version of the first command's stream.
+    `trace`: traceparent of this work, `parent`: of who asked for it ("": nobody said).
     """
 
     commands: Sequence[To[Any]]
@@ -41,6 +42,7 @@ class Work:
     waits: bool = False
     facts: Sequence[Recorded] = ()
     after: tuple[Any, int] = (None, 0)
+    parent: str = ""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from shared.eventsourced.commands import Commands
 from shared.http import PROBLEMS, Cursor, Limit, Page, decode_cursor, install_problems, page_of
 from shared.http.parameters import PAGE_SIZE
 from shared.http.problems import problem_response
+from shared.telemetry.prometheus import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from shared.frame.running import Running
@@ -132,6 +133,10 @@ def _operations(running: "Running", commands: Commands) -> APIRouter:
     router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
     _health(router, running)
+
+    @router.get("/metrics", summary="For Prometheus", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(await running.metrics.text(), media_type=CONTENT_TYPE)
 
     @router.get("/status", summary="Positions, backlog and faults of this process")
     async def status() -> dict[str, Any]:

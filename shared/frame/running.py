@@ -47,6 +47,7 @@ from shared.kafka import (
     new_producer,
 )
 from shared.settings import Settings
+from shared.telemetry.service import MetricsPage, Telemetry
 
 log = structlog.get_logger()
 
@@ -76,12 +77,16 @@ class Running:
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
         self._closed_by = math.inf
         self._collecting = Collecting()
+        self.telemetry = Telemetry(service, settings, self.version)
+        self.metrics = MetricsPage(self, self.telemetry)
         self.port = 0
         self.started_at = time.time()
 
     async def run(self, announce: Callable[[int], None] = lambda port: None) -> None:
         """Start, serve until `stop()`, and shut down cleanly. `announce` is told the HTTP port."""
         async with AsyncExitStack() as stack:
+            self.telemetry.start()
+            stack.push_async_callback(lambda: self.telemetry.close(self._left()))
             self.pool = await connect_pool(self._dsn)
             stack.push_async_callback(self._close_pool)
             self._build()
@@ -104,6 +109,8 @@ class Running:
         self._spawn("relay", self.relay.run())
         if self.service.due is not nothing_due:
             self._spawn("due", do_what_is_due(self.service, self.commands, self.work))
+        if self.telemetry.pushes:
+            self._spawn("metrics", self.telemetry.push(self.metrics.families))
         self._collecting.settle()
         await self._connect_kafka(stack)
 
@@ -165,12 +172,20 @@ class Running:
             records_max=settings.relay_records_max,
             poll_ms=settings.relay_poll_ms,
             heads_seconds=settings.heads_seconds,
+            on_said=self.telemetry.on_said,
         )
-        self.work = UnitOfWork(service, self.pool, self.store, on_commit=self.relay.committed)
+        self.work = UnitOfWork(
+            service, self.pool, self.store, on_commit=self.relay.committed, on_worked=self.telemetry.on_worked
+        )
         projections = [p for p in service.projections if isinstance(p, MessageProjection)]
         translator = Translator(service.hears, projections, Decoders(contracts(), service.hears))
         self.consumer = Consumer(
-            self.work, translator, self._speakers, self.read_positions, body_bytes_max=settings.body_bytes_max
+            self.work,
+            translator,
+            self._speakers,
+            self.read_positions,
+            body_bytes_max=settings.body_bytes_max,
+            on_heard=self.telemetry.on_heard,
         )
         self.letters = Letters(
             self.pool, self.work, translator, lambda record: read(record, self._speakers, settings.body_bytes_max)
@@ -198,7 +213,7 @@ class Running:
         listening.bind((self.settings.http_host, self.settings.http_port))
         self.port = listening.getsockname()[1]
         config = uvicorn.Config(
-            build_http(self, self.commands),
+            self.telemetry.around(build_http(self, self.commands)),
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -440,12 +455,12 @@ class Running:
             "service": self.service.name,
             "version": self.version,
             "uptime_seconds": round(time.time() - self.started_at, 1),
-            "gc_seconds": round(self._collecting.seconds, 3),
+            "gc_seconds": round(self.gc_seconds, 3),
             "missing": missing,
             "events": events,
             "positions": positions,
             "heads": dict(await self.pool.fetch("SELECT 'said', coalesce(sum(head), 0)::bigint FROM lanes")),
-            "lag": await self._lag(),
+            "lag": await self.lag(),
             "relay": {
                 "leads": relay.leads,
                 "backlog": max(events - cursor, 0),
@@ -470,7 +485,13 @@ class Running:
             "dead_letters": dict(letters),
         }
 
-    async def _lag(self) -> dict[str, int]:
+    @property
+    def gc_seconds(self) -> float:
+        """CPU seconds of garbage collection so far."""
+        return self._collecting.seconds
+
+    async def lag(self) -> dict[str, int]:
+        """Topic → messages in this process's partitions that it has not taken yet."""
         consumer: Any = self._subscriber.consumer if self._subscriber is not None else None
         lag: dict[str, int] = {}
         for partition in consumer.assignment() if consumer is not None else ():

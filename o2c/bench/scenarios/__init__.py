@@ -18,6 +18,7 @@ SCENARIOS: Mapping[str, str] = MappingProxyType(
         "hot-customer": "hot.hot_customer",
         "hot-sku": "hot.hot_sku",
         "long-order": "hot.long_order",
+        "telemetry": "telemetry.telemetry",
         "start": "start.start",
         "replay": "replay.replay",
         "rebuild": "replay.rebuild",

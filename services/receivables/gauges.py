@@ -1,0 +1,30 @@
+"""What receivables' read tables say of the business at this moment: money that pays nothing yet, and money overdue."""
+
+from shared.telemetry.gauges import Gauge
+from shared.telemetry.metrics import Metric
+
+_BY_CURRENCY = ("currency",)
+UNAPPLIED = Metric("o2c.cash.unapplied", "gauge", "{item}", "Payments and credits that pay nothing yet", _BY_CURRENCY)
+UNAPPLIED_MINOR = Metric("o2c.cash.unapplied.minor", "gauge", "{minor unit}", "Their sum in minor units", _BY_CURRENCY)
+UNAPPLIED_OLDEST = Metric(
+    "o2c.cash.unapplied.oldest", "gauge", "s", "Age of the oldest of them since the day of its value", _BY_CURRENCY
+)
+OVERDUE = Metric("o2c.invoices.overdue", "gauge", "{invoice}", "Open invoices past their day", _BY_CURRENCY)
+OVERDUE_MINOR = Metric("o2c.invoices.overdue.minor", "gauge", "{minor unit}", "What is open on them", _BY_CURRENCY)
+
+_UNAPPLIED = """
+SELECT currency, count(*), sum(rest_minor), greatest(extract(epoch FROM now() - min(since_on)), 0)
+FROM (SELECT currency, rest_minor, since_on FROM unapplied WHERE rest_minor > 0 ORDER BY since_on LIMIT {limit}) AS open
+GROUP BY currency
+"""
+_OVERDUE = """
+SELECT currency, count(*), sum(open_minor)
+FROM (SELECT currency, open_minor FROM open_items WHERE open_minor > 0 AND due_on < current_date
+      ORDER BY due_on LIMIT {limit}) AS open
+GROUP BY currency
+"""
+
+GAUGES = (
+    Gauge((UNAPPLIED, UNAPPLIED_MINOR, UNAPPLIED_OLDEST), _UNAPPLIED),
+    Gauge((OVERDUE, OVERDUE_MINOR), _OVERDUE),
+)

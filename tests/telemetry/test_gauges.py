@@ -1,0 +1,122 @@
+"""The statements behind the business gauges, on migrated stores: what waits is counted where it waits."""
+
+from typing import Any
+
+import pytest
+
+from services.order.gauges import GAUGES as ORDER_GAUGES
+from shared.eventsourced.migrating import migrate
+from shared.eventsourced.store import connect_pool
+from shared.telemetry import gauges
+from shared.telemetry.gauges import ask
+from tests.conftest import CreateDatabase
+from tests.deploy.files import services
+
+pytestmark = pytest.mark.connected
+
+ORDER = """
+INSERT INTO orders VALUES ($1, 'C', $2, '', 'GBP', 100, 1, false, now() - $3 * interval '1 second',
+    CASE WHEN $2 IN ('confirmed', 'cancelling') THEN now() - $4 * interval '1 second' END, $5, 0, $6, 0, $7, 0, 0, 0)
+"""
+
+
+def flat(families: list[Any]) -> dict[str, dict[str, float]]:
+    """Name → label (only one) → value."""
+    return {
+        family.metric.prometheus: {" ".join(labels): value for labels, value in family.samples} for family in families
+    }
+
+
+async def pool_of(name: str, fresh_database: CreateDatabase) -> Any:
+    pool = await connect_pool(await fresh_database(f"gauges_{name}"), size_max=2)
+    async with pool.acquire() as connection:
+        await migrate(connection, services()[name].migrations)
+    return pool
+
+
+@pytest.mark.parametrize("name", ["order", "credit", "fulfillment", "receivables"])
+async def test_with_nothing_in_the_store_nothing_waits(name: str, fresh_database: CreateDatabase) -> None:
+    pool = await pool_of(name, fresh_database)
+    try:
+        for values in flat(await ask(pool, services()[name].gauges)).values():
+            assert set(values.values()) <= {0.0}
+    finally:
+        await pool.close()
+
+
+async def test_an_order_waits_at_its_stage(fresh_database: CreateDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = await pool_of("order", fresh_database)
+    try:
+        for row in [
+            ("O-1", "placed", 50, None, "", False, False),
+            ("O-2", "held", 500, None, "", False, False),
+            ("O-3", "confirmed", 9_000, 60, "backordered", False, False),
+            ("O-4", "confirmed", 9_000, 70, "reserved", False, False),
+            ("O-5", "confirmed", 9_000, 80, "partial", True, False),
+            ("O-6", "confirmed", 9_000, 90, "reserved", True, True),
+            ("O-7", "cancelling", 9_000, 30, "reserved", False, False),
+            ("O-8", "completed", 9_000, 30, "reserved", True, True),
+        ]:
+            await pool.execute(ORDER, *row)
+        found = flat(await ask(pool, ORDER_GAUGES))
+        stages = {"credit": 2, "stock": 1, "warehouse": 1, "invoice": 1, "payment": 1, "cancelling": 1}
+        assert found["o2c_orders_waiting"] == stages
+        oldest = found["o2c_orders_waiting_oldest_seconds"]
+        assert 500 <= oldest["credit"] < 1_000
+        assert 60 <= oldest["stock"] < 500
+        assert 90 <= oldest["payment"] < 500
+        monkeypatch.setattr(gauges, "ROWS_MAX", 2)
+        assert sum(flat(await ask(pool, ORDER_GAUGES))["o2c_orders_waiting"].values()) == 5  # 2 of those confirmed
+    finally:
+        await pool.close()
+
+
+async def test_a_store_that_takes_too_long_is_given_up(
+    fresh_database: CreateDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gauges, "STATEMENT_SECONDS_MAX", 0.05)
+    pool = await pool_of("order", fresh_database)
+    slow = gauges.Gauge(ORDER_GAUGES[0].metrics, "SELECT 'stock', 1, 1 FROM pg_sleep(30)")
+    try:
+        with pytest.raises(TimeoutError):
+            await ask(pool, [slow])
+        assert await pool.fetchval("SELECT 1") == 1
+    finally:
+        await pool.close()
+
+
+async def test_money_and_queues_are_counted(fresh_database: CreateDatabase) -> None:
+    receivables = await pool_of("receivables", fresh_database)
+    credit, fulfillment = await pool_of("credit", fresh_database), await pool_of("fulfillment", fresh_database)
+    try:
+        await receivables.execute(
+            "INSERT INTO unapplied VALUES ('P-1', 'GBP', 'C', 'payment', '', '', current_date - 3, 500), "
+            "('P-2', 'GBP', 'C', 'payment', '', '', current_date, 0)"
+        )
+        await receivables.execute(
+            "INSERT INTO open_items VALUES "
+            "('I-1', '1', 'O', 'C', 'EUR', current_date - 60, current_date - 30, 900, 700), "
+            "('I-2', '2', 'O', 'C', 'EUR', current_date, current_date, 900, 900)"
+        )
+        found = flat(await ask(receivables, services()["receivables"].gauges))
+        assert found["o2c_cash_unapplied"] == {"GBP": 1}
+        assert found["o2c_cash_unapplied_minor"] == {"GBP": 500}
+        assert 3 * 86_400 <= found["o2c_cash_unapplied_oldest_seconds"]["GBP"] <= 4 * 86_400
+        assert found["o2c_invoices_overdue"] == {"EUR": 1}
+        assert found["o2c_invoices_overdue_minor"] == {"EUR": 700}
+        await credit.execute(
+            "INSERT INTO credit_reviews (order_id, status, requested_at) "
+            "VALUES ('O-1', 'referred', now()), ('O-2', 'approved', now())"
+        )
+        assert flat(await ask(credit, services()["credit"].gauges))["o2c_credit_reviews_waiting"] == {
+            "referred": 1,
+            "declined": 0,
+        }
+        await fulfillment.execute(
+            "INSERT INTO backorders VALUES ('A', 'O-1', 3, now()), ('A', 'O-2', 0, now()), ('B', 'O-1', 4, now())"
+        )
+        found = flat(await ask(fulfillment, services()["fulfillment"].gauges))
+        assert (found["o2c_backorders"][""], found["o2c_backorders_pieces"][""]) == (2, 7)
+    finally:
+        for pool in (receivables, credit, fulfillment):
+            await pool.close()
