@@ -272,9 +272,20 @@ class Running:
                 self.consumer.handle,
                 group_id=self.service.name,
                 records_max=self.settings.consume_records_max,
+                gather_ms=self.settings.consume_gather_ms,
+                wait_ms=100,
                 **common,
             )
-        control = subscribe(broker, [CONTROL_TOPIC], self.resending.hear, group_id=None, records_max=100, **common)
+        control = subscribe(
+            broker,
+            [CONTROL_TOPIC],
+            self.resending.hear,
+            group_id=None,
+            records_max=100,
+            gather_ms=0,
+            wait_ms=500,  # nothing on it is urgent
+            **common,
+        )
         self._control_producer = new_producer(self.settings.kafka_servers)
         try:
             await self._control_producer.start()
