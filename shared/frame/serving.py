@@ -1,4 +1,4 @@
-"""The HTTP server of a process: it answers from the first moment, and at the end nobody's request is lost in a closing door."""
+"""The HTTP server of a process: it answers from the first moment, and closes without losing anybody's request."""
 
 import asyncio
 import math
