@@ -104,7 +104,7 @@ async def test_requests_under_way_are_carried_out_and_answered(database: Databas
             asked = asyncio.create_task(client.post("/coins/O-1"))
             await eventually(lambda: _waits_for_lock(holder))
             also = asyncio.create_task(client.post("/coins/O-2"))  # waits for the group commit before it
-            await eventually(lambda: _queued(process))
+            await eventually(lambda: _under_way(process, 2))
             process.stop()
             await eventually(lambda: _refused(process))
         for answer in (await asked, await also):
@@ -113,11 +113,16 @@ async def test_requests_under_way_are_carried_out_and_answered(database: Databas
 
 
 async def _waits_for_lock(connection: Any) -> bool:
-    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+            "WHERE NOT granted AND datname = current_database())"
+        )
+    )
 
 
-async def _queued(process: Running) -> bool:
-    return process.commands.waiting > 0
+async def _under_way(process: Running, requests: int) -> bool:
+    return process.telemetry.requests.active == requests
 
 
 async def _refused(process: Running) -> bool:
