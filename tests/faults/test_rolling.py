@@ -126,6 +126,7 @@ async def test_a_rolling_restart_under_load_loses_doubles_and_refuses_nothing(sh
             try:
                 # All services at once, as `kubectl apply -k services` rolls them out.
                 await asyncio.gather(*(_roll(run, pods) for pods in cluster.pods.values()))
+                run.note(f"all restarted; {len(shop.taken)} of {posted} orders posted until then")
                 await shop.close()
             finally:
                 await shop.stop()
