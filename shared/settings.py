@@ -56,6 +56,12 @@ class Settings(BaseSettings):
         90, ge=1, le=3_650, description="Dead letters that are done or dropped are deleted after so many days"
     )
     shutdown_seconds: float = Field(20.0, gt=0, description="Grace period to finish a batch after SIGTERM")
+    http_linger_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="Part of it: open HTTP connections may bring one more request for so long, at most 0.35 of it",
+    )
 
     # ---- business policies
     credit_limit_default_minor: int = Field(1_000_000, ge=0, description="Limit of a new credit account, minor units")

@@ -26,6 +26,7 @@ def service(settings: Settings) -> Service:
         name="analytics",
         migrations=Path(__file__).parent / "migrations",
         routes=all_routes,
+        stopping=tower.end_updates,
         close=tower.close,
         hears=HEARS,
         projections=PROJECTIONS,

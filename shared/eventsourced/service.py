@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from shared.telemetry.gauges import Gauge
 
 
-async def nothing_to_close() -> None:
+def nothing_to_end() -> None:
     """For services whose answers all end by themselves."""
+
+
+async def nothing_to_close() -> None:
+    """For services that ask nobody over HTTP."""
 
 
 async def nothing_due(_: "Commands") -> Sequence[To[Any]]:
@@ -34,7 +38,8 @@ class Service:
     `series`: which facts get gapless numbers inside the transaction that appends them.
     `routes`: given the command bus, the HTTP routes of the service.
     `gauges`: what its read tables say of the business, for `/metrics`.
-    `close`: called when the process was asked to stop; ends answers that have no end of their own (live updates).
+    `stopping`: called when the process was asked to stop; ends answers that have no end of their own (live updates).
+    `close`: called when the last request is answered; closes what answering needed.
     `due`: commands for what the store shows to be left over; asked every second, and again while there are any.
     """
 
@@ -49,4 +54,5 @@ class Service:
     due: "Callable[[Commands], Awaitable[Sequence[To[Any]]]]" = nothing_due
     series: "Mapping[type[Any], NumberSeries]" = field(default_factory=dict)
     gauges: "tuple[Gauge, ...]" = ()
+    stopping: Callable[[], None] = nothing_to_end
     close: Callable[[], Coroutine[Any, Any, None]] = nothing_to_close

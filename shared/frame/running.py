@@ -2,16 +2,14 @@
 
 import asyncio
 import math
-import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Any
 
 import asyncpg
 import structlog
-import uvicorn
 from faststream.kafka import KafkaBroker
 
 from shared.contracts.catalogue import SPEAKERS, contracts
@@ -37,6 +35,7 @@ from shared.eventsourced.unit_of_work import Position, UnitOfWork
 from shared.frame.collecting import Collecting
 from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http
+from shared.frame.serving import HttpServer
 from shared.frame.turning import ConsumingLoop
 from shared.kafka import (
     CONTROL_TOPIC,
@@ -91,7 +90,7 @@ class Running:
             stack.push_async_callback(self._close_pool)
             self._build()
             # Health answers from the first moment: a database or broker that is away is said, not hung on.
-            await self._serve_http(stack, announce)
+            self._serve_http(stack, announce)
             starting = asyncio.create_task(self._start(stack))
             stopping = asyncio.create_task(self._stopping.wait())
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -207,29 +206,12 @@ class Running:
             batch_max=settings.commands_batch_max,
         )
 
-    async def _serve_http(self, stack: AsyncExitStack, announce: Callable[[int], None]) -> None:
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((self.settings.http_host, self.settings.http_port))
-        self.port = listening.getsockname()[1]
-        config = uvicorn.Config(
-            self.telemetry.around(build_http(self, self.commands)),
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            timeout_keep_alive=30,
-            limit_concurrency=2_000,
-            backlog=1_000,
-        )
-        server = _Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listening]))
-
-        async def close() -> None:
-            config.timeout_graceful_shutdown = math.ceil(self._left())
-            server.should_exit = True
-            await asyncio.wait([task], timeout=self._left())
-
-        stack.push_async_callback(close)
+    def _serve_http(self, stack: AsyncExitStack, announce: Callable[[int], None]) -> None:
+        app = self.telemetry.around(build_http(self, self.commands))
+        self._http = HttpServer(app, self.settings.http_host, self.settings.http_port)
+        self._http.start()
+        stack.push_async_callback(lambda: self._http.close(self._left()))
+        self.port = self._http.port
         announce(self.port)
 
     async def _connect_kafka(self, stack: AsyncExitStack) -> None:
@@ -320,22 +302,29 @@ class Running:
     # ---- stopping
 
     async def _drain(self, starting: asyncio.Task[None]) -> None:
-        """Finish the batch in hand, answer the requests that wait, leave the group, and let the relay go.
+        """Finish the batch in hand and leave the group, answer the last requests meanwhile, and let the relay go.
 
         All of it within its share of the grace period: what waits for a database that is away is left to be delivered
         again, and what cannot be closed because its other end is away is dropped.
         """
-        self.commands.close()
-        finishing = [asyncio.create_task(self.service.close())]
-        if "commands" in self._tasks:
-            finishing.append(self._tasks["commands"])
+        seconds_max = self.settings.shutdown_seconds * DRAIN_SHARE
+        finishing = [asyncio.create_task(self._answer_the_last(seconds_max))]
         if hasattr(self, "_broker"):
             finishing.append(asyncio.create_task(self._broker.stop()))
-        await asyncio.wait(finishing, timeout=self.settings.shutdown_seconds * DRAIN_SHARE)
+        await asyncio.wait(finishing, timeout=seconds_max)
         ending = [starting, *self._tasks.values(), *finishing]
         for task in ending:
             task.cancel()
         await asyncio.wait(ending, timeout=self._left())
+
+    async def _answer_the_last(self, seconds_max: float) -> None:
+        """Commands are taken as long as requests are: who was let in gets the answer, not a refusal."""
+        self.service.stopping()
+        await self._http.close(seconds_max, min(self.settings.http_linger_seconds, seconds_max / 2))
+        self.commands.close()
+        if "commands" in self._tasks:
+            await asyncio.wait([self._tasks["commands"]])
+        await self.service.close()
 
     def _left(self) -> float:
         """Seconds for closing one more thing."""
@@ -537,10 +526,3 @@ class Running:
         for speaker in self._speakers.values():
             await self.resending.ask(speaker, {lane: 1 for lane in range(LANES)})
         return 0
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to us: they mean an orderly stop of the whole process, not of HTTP alone."""
-
-    def capture_signals(self) -> Any:
-        return nullcontext()

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -11,6 +12,7 @@ from o2c.addresses import URLS
 from o2c.stack import SERVICES
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
 from shared.eventsourced.publishing import LANES
+from shared.frame.running import DRAIN_SHARE
 from shared.kafka import CONTROL_TOPIC, TOPIC_CONFIGURATION, dead_letter_topic
 from shared.settings import Settings
 from tests.deploy.files import (
@@ -131,6 +133,10 @@ def test_a_pod_is_given_time_for_its_grace_and_more_than_a_batch() -> None:
     before = container()["lifecycle"]["preStop"]["sleep"]["seconds"]
     shutdown = float(environment()["O2C_SHUTDOWN_SECONDS"])
     assert pod["terminationGracePeriodSeconds"] >= before + shutdown + 15  # to close Kafka, HTTP and the pool
+    linger = float(environment()["O2C_HTTP_LINGER_SECONDS"])
+    idle = httpx.Limits().keepalive_expiry  # so long the tower and the operator's tool use a connection again
+    assert idle is not None
+    assert idle < linger < shutdown * DRAIN_SHARE / 2
 
 
 def test_probes_ask_what_they_mean() -> None:

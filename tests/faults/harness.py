@@ -64,15 +64,23 @@ class System:
     @classmethod
     @asynccontextmanager
     async def up(
-        cls, home: Path, broker: Any, *, postgres: Mapping[str, str] = MappingProxyType({})
+        cls,
+        home: Path,
+        broker: Any,
+        *,
+        postgres: Mapping[str, str] = MappingProxyType({}),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator["System"]:
-        """Bring one up; what dies comes back within a second, as often as it must. `postgres`: its settings."""
+        """Bring one up; what dies comes back within a second, as often as it must.
+
+        `postgres`: its settings; `environment`: more of it for the services.
+        """
         doors = home / "trapdoors"
         doors.mkdir()
         options = StackOptions(
             home=home,
             broker=broker,
-            environment={"O2C_TRAPDOORS": str(doors)},
+            environment={"O2C_TRAPDOORS": str(doors), **environment},
             command=_command,
             backoff=Backoff(first_seconds=0.2, longest_seconds=1.0, attempts_max=10_000),
         )
@@ -273,7 +281,7 @@ class Case:
     async def _check_orders(self) -> None:
         """Every order placed once, and either completed or, for who pays too little, invoiced with a rest due."""
         world = self.outside.world
-        ids = [order.order_id for order in world.orders]
+        ids = list(world.plans)
         rows = await self.system.sql(
             "order", "SELECT status, count(*) FROM orders WHERE order_id = ANY($1) GROUP BY 1", ids
         )
@@ -316,10 +324,13 @@ class Case:
 
 
 @asynccontextmanager
-async def case(system: System, name: str, *, orders: int = ORDERS, kept: bool = True) -> AsyncIterator[Case]:
+async def case(
+    system: System, name: str, *, orders: int = ORDERS, kept: bool = True, posted: int = 0, rate: float = 0.0
+) -> AsyncIterator[Case]:
     """Start the orders of a case; in the end (`await case.end()` is the test's own) nothing of them goes on.
 
     `kept` False: the broker will lose what it holds, so that all of its topics are compared with all of the stores.
+    `posted`: how many of the orders the test places itself; `rate`: of the others per second. See `Outside`.
     """
     print(f"\n{name}: seed {SEED} (repeat with O2C_FAULT_SEED={SEED})")
     system.whole = False
@@ -330,7 +341,9 @@ async def case(system: System, name: str, *, orders: int = ORDERS, kept: bool = 
     for service in SERVICES:
         heads[service] = (await system.sql(service, "SELECT coalesce(max(notification_id), 0) FROM events"))[0][0]
     random = Random(crc32(f"{name}/{SEED}".encode()))
-    outside = Outside(orders_of(name, orders, SEED), system.servers, system.services, seed=SEED)
+    outside = Outside(
+        orders_of(name, orders, SEED), system.servers, system.services, seed=SEED, posted=posted, rate=rate
+    )
     running = Case(name, system, outside, random, heads, offsets, orders)
     try:
         yield running

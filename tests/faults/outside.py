@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid5
 from zlib import crc32
 
 from aiokafka.errors import KafkaError
@@ -14,6 +15,7 @@ from o2c.outside.kafka import Publisher
 from o2c.outside.plan import DEMO_SHARES
 from o2c.outside.world import Course, World
 from o2c.services import Services
+from services.order.api import ORDER_IDS
 from shared.contracts.inbound import Order, Payment
 from shared.contracts.messages import Message
 from shared.errors import UnavailableError
@@ -67,19 +69,27 @@ class _PatientClerk(Clerk):
 
 
 class Outside:
-    """Plays the world in the background until every order of the case is in its planned end."""
+    """Plays the world in the background until every order of the case is in its planned end.
 
-    def __init__(self, orders: list[Order], servers: str, services: Services, *, seed: int) -> None:
-        self._servers, self._services, self._seed = servers, services, seed
-        self._orders = orders
+    The first `posted` of the orders are left to the test, which places them over HTTP, each under its idempotency key
+    (`self.posted`: key → order); the others come over Kafka, no more than `rate` of them per second (0: no limit).
+    """
+
+    def __init__(
+        self, orders: list[Order], servers: str, services: Services, *, seed: int, posted: int = 0, rate: float = 0.0
+    ) -> None:
+        self._servers, self._services, self._seed, self._rate = servers, services, seed, rate
+        self._customers = customers(len(orders))
+        self._orders = orders[posted:]
+        self.posted = {o.order_id: evolved(o, order_id=str(uuid5(ORDER_IDS, o.order_id))) for o in orders[:posted]}
         self._over = asyncio.Event()
         self.world = self._new_world(from_beginning=False)
         self.task = asyncio.create_task(self._play())
 
     def _new_world(self, *, from_beginning: bool) -> World:
         in_flight = max(len(self._orders) // IN_FLIGHT_SHARE, 1)
-        course = Course(self._seed, DEMO_SHARES, LATE_BP, in_flight, from_beginning=from_beginning)
-        world = _PatientWorld(customers(len(self._orders)), self._orders, course)
+        course = Course(self._seed, DEMO_SHARES, LATE_BP, in_flight, self._rate, from_beginning)
+        world = _PatientWorld(self._customers, self._orders, course, self.posted.values())
         world.clerk = _PatientClerk(self._services)
         return world
 

@@ -56,7 +56,7 @@ class Live:
         self._changed = asyncio.Event()
         self._turning: asyncio.Task[None] | None = None
         self._version = self.viewers = 0
-        self._closed = False
+        self._ending = self._closed = False
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -64,8 +64,8 @@ class Live:
         return {source.name: source.reading for source in self._sources}
 
     def admit(self) -> None:
-        """UnavailableError when the service stops or too many look already."""
-        if self._closed or self.viewers >= VIEWERS_MAX:
+        """UnavailableError when too many look already."""
+        if self.viewers >= VIEWERS_MAX:
             raise UnavailableError("too many pages are open; try again later")
 
     async def panels(self, seconds_max: float) -> dict[str, str]:
@@ -83,7 +83,7 @@ class Live:
             self._turning = asyncio.create_task(self._turn(), name="live")
         seen: dict[str, int] = {}
         try:
-            while not self._closed:
+            while not self._ending:
                 changed = self._changed
                 fresh = {name: html for name, (version, html) in self._panels.items() if version > seen.get(name, 0)}
                 seen = {name: version for name, (version, _) in self._panels.items()}
@@ -95,10 +95,15 @@ class Live:
         finally:
             self.viewers -= 1
 
-    async def close(self) -> None:
-        """End all updates: an answer without an end would hold up the shut-down."""
-        self._closed = True
+    def end_updates(self) -> None:
+        """End all updates: an answer without an end would hold up the shut-down. Viewers come again, elsewhere."""
+        self._ending = True
         self._wake()
+
+    async def close(self) -> None:
+        """End all updates, and read nothing any more."""
+        self._closed = True
+        self.end_updates()
         tasks = [task for task in (self._turning, *(source.task for source in self._sources)) if task is not None]
         for task in tasks:
             task.cancel()

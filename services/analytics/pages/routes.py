@@ -69,7 +69,7 @@ def _failed(status: int, title: str, detail: str) -> HTMLResponse:
 
 
 class Tower:
-    """The pages of one analytics process. `close()` ends live updates and drops the connections."""
+    """The pages of one analytics process. When it stops: `end_updates()`, the last answers, `close()`."""
 
     def __init__(self, urls: Mapping[str, str], peers: Peers | None = None) -> None:
         self._peers = peers if peers is not None else Peers(urls)
@@ -84,8 +84,13 @@ class Tower:
         _queue_routes(router, live, Queues(self._peers))
         return router
 
+    def end_updates(self) -> None:
+        """End the live updates, which have no end of their own; all else is still answered."""
+        if self._live is not None:
+            self._live.end_updates()
+
     async def close(self) -> None:
-        """End what has no end of its own."""
+        """Read nothing any more, and drop the connections to the other services."""
         if self._live is not None:
             await self._live.close()
         await self._peers.close()

@@ -1,0 +1,78 @@
+"""The HTTP server of a process: it answers from the first moment, and closes without losing anybody's request."""
+
+import asyncio
+import math
+import socket
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+KEEP_ALIVE_SECONDS = 75
+"""A connection may be idle for so long: longer than proxies keep theirs (nginx: 60 s), so that they close it, not we.
+Who closes an idle connection may do so while a request is on its way to it."""
+_LOOK_SECONDS = 0.05
+
+
+class HttpServer:
+    """Serves one application at one address. `port`: where it listens, once started."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        self._app, self._address = app, (host, port)
+        self._config = uvicorn.Config(
+            self._answer,
+            interface="asgi3",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            limit_concurrency=2_000,
+            backlog=1_000,
+        )
+        self._server = _Server(self._config)
+        self._serving: asyncio.Task[None] | None = None
+        self._leaving = False
+        self.port = 0
+
+    def start(self) -> None:
+        """Listen. OSError when the address is taken."""
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(self._address)
+        self.port = listening.getsockname()[1]
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
+
+    async def close(self, seconds_max: float, linger_seconds: float = 0.0) -> None:
+        """Send the callers elsewhere, answer what they have asked, and close; what takes longer is cut off.
+
+        A caller with an open connection does not know yet that it shall go elsewhere, and may ask once more. So every
+        answer says that it is the last on its connection, and a connection that waits for its next request is closed
+        only when none has come for `linger_seconds`. New connections are taken until then: whoever distributes them
+        may not know yet, either.
+        """
+        end = time.monotonic() + seconds_max
+        self._leaving = True
+        until = min(time.monotonic() + linger_seconds, end)
+        while self._server.server_state.connections and time.monotonic() < until:  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._config.timeout_graceful_shutdown = math.ceil(max(end - time.monotonic(), 0))
+        self._server.should_exit = True
+        if self._serving is not None:
+            await asyncio.wait([self._serving], timeout=max(end - time.monotonic(), 0))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if self._leaving and message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, receive, answer)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: they mean an orderly stop of the whole process, not of HTTP alone."""
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
