@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from tests.support.brokers import (
     Choice,
@@ -18,6 +19,9 @@ from tests.support.brokers import (
 )
 from tests.support.databases import create_database, drop_database
 from tests.support.homes import temporary_home
+
+settings.register_profile("o2c", deadline=None)  # how fast a machine is at the moment is no property of the code
+settings.load_profile("o2c")
 
 _CHOICE = pytest.StashKey[Choice]()
 

@@ -66,6 +66,7 @@ class Translator:
 
     def work(self, received: Received) -> Work | None:
         """The work a message asks for; None when it does not concern this service."""
+        received.open()
         if received.poison is None and not self._decoders.hears(received):
             return None
         heard = received.heard()

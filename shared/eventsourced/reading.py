@@ -22,17 +22,37 @@ _RECORD_MS_MAX = 253_402_300_799_000
 
 
 class Received(msgspec.Struct, gc=False):
-    """One record. `speaker` "" and `lane` -1 for inbound messages, which have no position. `poison`: why unreadable."""
+    """One record. `speaker` "" and `lane` -1 for inbound messages, which have no position. `poison`: why unreadable.
+
+    `id` and `type` are "" until it is opened, and of a poisoned one for ever, if it has none.
+    """
 
     record: Any
     headers: dict[str, bytes]
+    body: bytes
+    body_bytes_max: int
     id: str = ""
     type: str = ""
     speaker: str = ""
     lane: int = -1
     sequence: int = 0
-    body: bytes = b""
     poison: Exception | None = None
+
+    def open(self) -> None:
+        """Look at what is behind the place: identity, type and size. Of repeats, which are dropped, nobody asks it."""
+        if self.id or self.poison is not None:
+            return
+        if not self.speaker and _is_structured(self.headers):
+            _open_structured(self)
+            return
+        try:
+            self.id = _required(self.headers, "ce_id")
+            self.type = _required(self.headers, "ce_type")
+        except ContractError as error:
+            self.poison = error
+            return
+        if len(self.body) > self.body_bytes_max:
+            self.poison = _too_large(self)
 
     @property
     def stream(self) -> str:
@@ -72,12 +92,10 @@ class Received(msgspec.Struct, gc=False):
 
 
 def read(record: Any, speakers: Mapping[str, str], body_bytes_max: int) -> Received:
-    """The envelope of a record. `speakers`: topic → speaker, for topics whose messages have positions."""
+    """A record and its place. `speakers`: topic → speaker, for topics whose messages have positions."""
     headers: dict[str, bytes] = {name: value or b"" for name, value in record.headers}
-    received = Received(record, headers, body=record.value or b"")
+    received = Received(record, headers, record.value or b"", body_bytes_max)
     speaker = speakers.get(record.topic)
-    if speaker is None and _is_structured(headers):
-        return _structured(received, body_bytes_max)
     if speaker is not None:
         # First of all the position: with it a lane goes on behind a message that is wrong in whatever else.
         try:
@@ -86,14 +104,6 @@ def read(record: Any, speakers: Mapping[str, str], body_bytes_max: int) -> Recei
             received.poison = _no_position(record.topic)
             return received
         received.speaker = speaker
-    try:
-        received.id = _required(headers, "ce_id")
-        received.type = _required(headers, "ce_type")
-    except ContractError as error:
-        received.poison = error
-        return received
-    if len(received.body) > body_bytes_max:
-        received.poison = ContractError([_too_large(len(received.body), body_bytes_max)])
     return received
 
 
@@ -116,8 +126,9 @@ def _no_position(topic: str) -> ContractError:
     return ContractError([Problem("ce_lanesequence", "position", f"{topic} takes only messages of its own speaker")])
 
 
-def _too_large(size: int, most: int) -> Problem:
-    return Problem("", "too_large", f"the body has {size} bytes; at most {most} are taken")
+def _too_large(received: Received) -> ContractError:
+    what = f"the body has {len(received.body)} bytes; at most {received.body_bytes_max} are taken"
+    return ContractError([Problem("", "too_large", what)])
 
 
 def _required(headers: Mapping[str, bytes], name: str) -> str:
@@ -144,23 +155,22 @@ class _Envelope(msgspec.Struct):
     traceparent: str = ""
 
 
-def _structured(received: Received, body_bytes_max: int) -> Received:
+def _open_structured(received: Received) -> None:
     """CloudEvents in structured JSON mode, which outside senders may use."""
-    if len(received.body) > body_bytes_max:
-        received.poison = ContractError([_too_large(len(received.body), body_bytes_max)])
-        return received
+    if len(received.body) > received.body_bytes_max:
+        received.poison = _too_large(received)
+        return
     try:
         envelope = msgspec.json.decode(received.body, type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         received.poison = ContractError([Problem("", "envelope", f"no CloudEvent: {error}")])
-        return received
+        return
     received.id, received.type, received.body = envelope.id, envelope.type, bytes(envelope.data)
     for name in ("time", "subject"):
         received.headers[f"ce_{name}"] = getattr(envelope, name).encode("utf-8", "replace")
     received.headers["traceparent"] = envelope.traceparent.encode("utf-8", "replace")
     if not all(text and text.isprintable() and len(text) <= ID_BYTES_MAX for text in (received.id, received.type)):
         received.poison = ContractError([Problem("id", "characters", "id and type: 512 printable characters at most")])
-    return received
 
 
 @lru_cache(maxsize=1024)  # the messages of one batch mostly share their instant

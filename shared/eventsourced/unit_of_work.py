@@ -72,6 +72,7 @@ class UnitOfWork:
         self._on_commit = on_commit
         self._on_worked = on_worked
         self._blocked: frozenset[str] = frozenset()
+        self._numbers: Mapping[str, int] = {}
         self._key_fields = {fact: says.contract.key for fact, says in service.says.items()}
         self._state_projections = [p for p in service.projections if isinstance(p, StateProjection)]
         self._fact_projections = [p for p in service.projections if isinstance(p, FactProjection)]
@@ -109,37 +110,51 @@ class UnitOfWork:
         raise ConcurrencyError(f"gave up after {ATTEMPTS_MAX} attempts: other writers were always first")
 
     async def _attempt(self, batch: Batch, *, alone: bool) -> Appended | None:
-        """`alone`: decide under the store's lock, where nobody can be first; always so when numbers are handed out."""
+        """`alone`: decide under the store's lock, where nobody can be first."""
         async with self._pool.acquire() as connection:
-            if not (self._service.series or alone):
-                decided, loaded = await self._decide(connection, batch, None)
+            if alone:
+                async with connection.transaction():
+                    numbering = await self._lock(connection)
+                    decided, loaded = await self._decide(connection, batch, numbering, {})
+                    appended, entries = await self._write(connection, batch, decided, loaded, numbering)
+            else:
+                numbering = self._numbering(self._numbers)
+                decided, loaded = await self._decide(connection, batch, numbering, {})
                 if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
                     return None
                 async with connection.transaction():
-                    appended, entries = await self._write(connection, batch, decided, loaded, None)
-                self._remember(entries, loaded)
-                return appended
-            async with connection.transaction():
-                # Numbers without gaps are handed out under the lock, so that no other writer can take the same.
-                await connection.execute("SELECT lock_store()")
-                numbering = None
-                if self._service.series:
-                    last = dict(await connection.fetch("SELECT series, last FROM number_series"))
-                    numbering = Numbering(self._service.series, last)
-                decided, loaded = await self._decide(connection, batch, numbering)
-                appended, entries = await self._write(connection, batch, decided, loaded, numbering)
+                    if numbering is not None and numbering.used:
+                        known, numbering = numbering, await self._lock(connection)
+                        if numbering is None or numbering.first != known.first:
+                            # Others took numbers meanwhile: decide again, in memory, behind the last one.
+                            decided, loaded = await self._decide(connection, batch, numbering, loaded)
+                        else:
+                            numbering = known
+                    appended, entries = await self._write(connection, batch, decided, loaded, numbering)
             self._remember(entries, loaded)
+            if numbering is not None:
+                self._numbers = numbering.last
             return appended
 
+    def _numbering(self, last: Mapping[str, int]) -> Numbering | None:
+        return Numbering(self._service.series, last) if self._service.series else None
+
+    async def _lock(self, connection: Any) -> Numbering | None:
+        """From now on nobody else writes to the store until the transaction ends; the last numbers as they are then."""
+        await connection.execute("SELECT lock_store()")
+        if not self._service.series:
+            return None
+        return self._numbering(dict(await connection.fetch("SELECT series, last FROM number_series")))
+
     async def _decide(
-        self, connection: Any, batch: Batch, numbering: Numbering | None
+        self, connection: Any, batch: Batch, numbering: Numbering | None, loaded: dict[str, Cached]
     ) -> tuple[Decided, dict[str, Cached]]:
-        wanted = {to.stream: to.decider for work in batch.works for to in work.commands}
+        """`loaded`: what is known of streams already; what is missing is read."""
         watch = Lap()
-        loaded = await self._store.load(connection, wanted) if wanted else {}
+        wanted = {to.stream: to.decider for work in batch.works for to in work.commands if to.stream not in loaded}
+        loaded = {**loaded, **(await self._store.load(connection, wanted) if wanted else {})}
         self.figures.load.add(watch.lap())
         now_us = time.time_ns() // 1000
-        first = dict(numbering.last) if numbering else {}
         while True:
             guessed: dict[str, Cached] = {}
 
@@ -153,7 +168,7 @@ class UnitOfWork:
                 return entry.state, entry.version
 
             if numbering is not None:
-                numbering.last = dict(first)
+                numbering.restart()
             decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, self._blocked)
             unproven = {stream: decided.read[stream] for stream in decided.read if stream not in loaded}
             if not unproven:
@@ -187,7 +202,7 @@ class UnitOfWork:
             await self._check_blocked(connection, batch.works)
         if batch.positions:
             await _advance(connection, batch.positions)
-        if numbering is not None:
+        if numbering is not None and numbering.used:  # else they may be old, and would be set back
             await _save_numbers(connection, numbering.last)
         await self._project(connection, batch, decided)
         await self._snapshot(connection, decided, entries)

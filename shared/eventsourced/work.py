@@ -163,12 +163,25 @@ class Pass:
 
 
 class Numbering:
-    """Hands out the next numbers of the series whose last numbers were read under the store's lock."""
+    """Hands out the next numbers of series behind `first`: series → the last number that is taken.
 
-    def __init__(self, series: Mapping[type[Any], Any], last: Mapping[str, int]) -> None:
+    Whether these are still the last ones is for the caller to prove, under the store's lock, before it writes.
+    """
+
+    def __init__(self, series: Mapping[type[Any], Any], first: Mapping[str, int]) -> None:
         self._series = series
-        self.last = dict(last)
+        self.first = dict(first)
         self._taken: list[str] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Give back everything: the batch is decided anew."""
+        self.last = dict(self.first)
+
+    @property
+    def used(self) -> bool:
+        """Whether any number was handed out."""
+        return self.last != self.first
 
     def begin(self) -> None:
         """What is taken from now on may be undone."""

@@ -33,7 +33,7 @@ from shared.eventsourced.work import Work
 from shared.frame.running import Running
 from shared.settings import Settings
 from tests.engine.records import Record
-from tests.engine.toy import Count, tally, toy_service
+from tests.engine.toy import NUMBERED, Count, WriteReceipt, jar, tally, toy_service
 from tests.support.databases import drop_database
 from tests.support.kafka_client import partitions_of
 
@@ -201,6 +201,12 @@ def _count_order(message: OrderPlaced | CreditApproved, _: Heard) -> Sequence[To
 def counting_service(message: type[Any] = OrderPlaced) -> Service:
     """Counts each message on a stream of its order and never forgives a repeat: every count must end at 1."""
     return replace(toy_service(says={}, projections=(), reactions=no_reactions), hears={message: _count_order})
+
+
+def receipting_service() -> Service:
+    """Writes a numbered receipt for each order, on a stream of the order."""
+    quiet = toy_service(says={}, projections=(), reactions=no_reactions, series=NUMBERED)
+    return replace(quiet, hears={OrderPlaced: lambda placed, _: [To(jar, placed.order_id, WriteReceipt("C", "r"))]})
 
 
 async def counts(pool: Any) -> dict[str, int]:

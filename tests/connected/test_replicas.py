@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared.eventsourced.publishing import LANES, lane_of
+from shared.eventsourced.service import Service
 from shared.eventsourced.store import connect_pool
 from tests.connected.support_engine import (
     SERVICE,
@@ -14,6 +15,7 @@ from tests.connected.support_engine import (
     Replica,
     counting_service,
     migrated,
+    receipting_service,
     toy_databases,
 )
 from tests.engine.records import Record, body_of, headers_of, placed
@@ -31,23 +33,24 @@ KEYS = {lane_of(f"C-{n}"): f"C-{n}" for n in range(1_000)}
 """For each lane a key of it."""
 
 
+@pytest.mark.parametrize("service", [counting_service(), receipting_service()], ids=["plain", "numbered"])
 async def test_two_replicas_hear_a_backlog_faster_than_one_since_only_writing_is_one_at_a_time(
-    toy_databases: CreateToyDatabase,
+    toy_databases: CreateToyDatabase, service: Service
 ) -> None:
     """About seven of the ten round trips of a batch are under the store's lock, so two can be 10 / 7 as fast."""
-    one, two = [await _seconds(toy_databases, replicas) for replicas in (1, 2)]
+    one, two = [await _seconds(toy_databases, service, replicas) for replicas in (1, 2)]
     print(f"\none replica {one:.2f} s, two {two:.2f} s: {one / two:.2f} times as fast")
     assert one / two > 1.15
 
 
-async def _seconds(toy_databases: CreateToyDatabase, replicas: int) -> float:
+async def _seconds(toy_databases: CreateToyDatabase, service: Service, replicas: int) -> float:
     database = await toy_databases()
     host, _, port = database.server.rpartition(":")
     async with slow_line(int(port), LINE_SECONDS) as slow_port:
         dsn = f"{host}:{slow_port}/{database.prefix}{SERVICE}"
         pools = [await connect_pool(dsn) for _ in range(replicas)]
         try:
-            each = [Replica(counting_service(), pool) for pool in pools]
+            each = [Replica(service, pool) for pool in pools]
             for replica in each:
                 await replica.pool.fetchval("SELECT 1")  # connecting is not hearing
             begun = time.monotonic()

@@ -116,6 +116,22 @@ async def test_numbers_are_gapless_with_four_writers_and_forced_rollbacks(open_r
     assert await replicas[0].pool.fetchval("SELECT last FROM number_series") == 48
 
 
+async def test_who_wants_no_number_does_not_set_back_what_others_took_meanwhile(open_replica: OpenReplica) -> None:
+    here, there = [await open_replica(toy_service(series=NUMBERED)) for _ in range(2)]
+
+    def receipt(n: int) -> To[WriteReceipt]:
+        return To(jar, f"C-{n}", WriteReceipt("C", str(n)))
+
+    await here.do(receipt(1))
+    await there.do(receipt(2))
+    await there.do(receipt(3))
+    await here.do(add("C-1", "O-1"))
+    assert await here.pool.fetchval("SELECT last FROM number_series") == 3
+    await here.do(receipt(4))
+    state, _ = await here.queue.state(jar, "C-4")
+    assert state.numbers == ("R-2026-000004",)
+
+
 async def test_a_lane_is_counted_without_holes_over_rollbacks_and_writers(open_replica: OpenReplica) -> None:
     replicas = [await open_replica() for _ in range(2)]
 

@@ -85,7 +85,9 @@ def test_no_record_whatever_makes_reading_or_translating_raise(record: Record) -
 
 
 def read_one(value: bytes | None = b"{}", headers: Headers = (), topic: str = TOPIC, **more: Any) -> Received:
-    return read(Record(value, headers, topic, **more), SPEAKERS, BODY_MAX)
+    received = read(Record(value, headers, topic, **more), SPEAKERS, BODY_MAX)
+    received.open()
+    return received
 
 
 def problem_of(received: Received) -> tuple[str, str]:
@@ -102,6 +104,7 @@ def problem_of(received: Received) -> tuple[str, str]:
 
 def test_a_message_of_a_speaker_has_its_position_and_stream() -> None:
     received = read(order_record(7), SPEAKERS, BODY_MAX)
+    received.open()
     assert (received.speaker, received.sequence, received.stream) == ("order", 7, "order-O-C-1-7")
     assert DECODERS.decode(received) == placed("O-C-1-7")
 
@@ -189,6 +192,7 @@ def test_a_version_that_is_not_known_yet_is_kept_and_a_type_that_nobody_hears_is
 @pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b"[" * 100_000, b'{"order_id": 1, "customer_id": '])
 def test_a_body_that_is_no_json_is_a_contract_error(value: bytes | None) -> None:
     received = read(Record(value, headers_of("x@1", LANE, 1)), SPEAKERS, 1_000_000)
+    received.open()
     assert problem_of(received) == ("", "not_json")
 
 

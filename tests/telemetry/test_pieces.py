@@ -214,7 +214,7 @@ async def test_a_sampled_request_has_a_span_and_an_unsampled_one_has_none() -> N
 
 def message(kind: str, second: int, order_id: str = "O-1", speaker: str = "order") -> Received:
     headers = {"ce_subject": order_id.encode(), "ce_time": f"2026-03-31T12:00:{second:02}Z".encode()}
-    return Received(SimpleNamespace(timestamp=0), headers, type=f"o2c.{kind}.v1", speaker=speaker)
+    return Received(SimpleNamespace(timestamp=0), headers, b"", 0, type=f"o2c.{kind}.v1", speaker=speaker)
 
 
 def test_an_order_is_timed_once_per_stage() -> None:

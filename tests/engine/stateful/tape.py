@@ -32,7 +32,10 @@ class Tape:
 
     def said(self) -> list[Received]:
         """The public messages in the order in which they were said."""
-        return [read(record, {TOPIC: "credit"}, 1_000_000) for record in self.records if record.topic == TOPIC]
+        said = [read(record, {TOPIC: "credit"}, 1_000_000) for record in self.records if record.topic == TOPIC]
+        for received in said:
+            received.open()
+        return said
 
     def heads(self) -> list[dict[int, int]]:
         """Lane → head, as often as that was said."""
