@@ -18,10 +18,13 @@ from tests.support.brokers import (
     running_postgres,
 )
 from tests.support.databases import create_database, drop_database
+from tests.support.examples import USUAL
 from tests.support.homes import temporary_home
 
-settings.register_profile("o2c", deadline=None)  # how fast a machine is at the moment is no property of the code
-settings.load_profile("o2c")
+# How fast a machine is at the moment is no property of the code: no deadlines.
+settings.register_profile("whole", deadline=None, max_examples=USUAL)
+settings.register_profile("check", deadline=None, max_examples=USUAL // 5)
+settings.load_profile("whole")  # unless pytest is given --hypothesis-profile
 
 _CHOICE = pytest.StashKey[Choice]()
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.analytics.app import service
@@ -17,6 +17,7 @@ from shared.contracts.messages import contract_of
 from shared.eventsourced.projecting import Column, MessageProjection, Row, Table
 from shared.settings import Settings
 from tests.analytics.messages import BEGIN, DUE, ISSUED, PAID, Said, ends, masters, said, story_of
+from tests.support.examples import examples
 
 ALL = [*story_of("O-1"), *story_of("O-3", "C-2"), *ends(), *masters()]
 
@@ -79,7 +80,7 @@ def arrivals(draw: st.DrawFn) -> list[list[Said]]:
 
 
 @given(arrivals())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_arrival_order_and_batches_do_not_matter(batches: list[list[Said]]) -> None:
     assert tables_of(batches) == EXPECTED
 
