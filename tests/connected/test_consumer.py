@@ -13,22 +13,13 @@ from shared.eventsourced.letters import BLOCKED, BLOCKED_MAX
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.unit_of_work import Batch, PositionsMoved
 from tests.connected.support_engine import (
-    Database,
     OpenReplica,
     Replica,
     counted_in_order,
     counting_service,
     counts,
-    database,
-    eventually,
-    migrated,
-    open_replica,
-    replica,
-    toy_databases,
 )
 from tests.engine.records import INBOUND, Record, headers_of, order_record
-
-__all__ = ["Database", "database", "eventually", "migrated", "open_replica", "replica", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 LANE = lane_of("C-1")

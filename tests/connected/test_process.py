@@ -25,19 +25,14 @@ from tests.connected.support_engine import (
     counted_in_order,
     counting_service,
     counts,
-    database,
     eventually,
-    migrated,
     running,
     send,
-    toy_databases,
 )
 from tests.engine.records import TOPIC, Record, headers_of, order_record
 from tests.engine.toy import AddCoins, jar, toy_service
 from tests.support.brokers import Choice, tansu_in
 from tests.support.hanging import way_to
-
-__all__ = ["database", "migrated", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 ROOT = Path(__file__).parents[2]
