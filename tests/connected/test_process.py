@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from shared.contracts.credit import CreditApproved
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.decider import To
+from shared.frame.status import status_of
 from shared.kafka import CONTROL_TOPIC, ensure_topics
 from tests.connected.support_engine import (
     CreateToyDatabase,
@@ -153,7 +154,7 @@ async def test_poison_on_the_wire_stops_nobody(database: Database, fresh_broker:
         await send(servers, good)
         await eventually(lambda: _positions(process, 6))
         assert await counted_in_order(process.pool) == ["O-C-1-1", "O-C-1-5", "O-C-1-6"]
-        status = await process.status()
+        status = await status_of(process)
         assert status["dead_letters"] == {"parked": 4}
         assert status["missing"] == {}
 
