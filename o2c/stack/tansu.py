@@ -32,8 +32,9 @@ class Tansu(Broker):
 
     @property
     def advice(self) -> Mapping[str, str]:
-        """Whoever joins a group here waits for half of its session, so that is kept as short as is safe."""
-        return {"O2C_CONSUME_SESSION_MS": "3000"}
+        """Whoever joins a group here waits for half of its session, so that is kept as short as is safe. Each question
+        for records looks at every partition several times, and one process of a service needs no more than one."""
+        return {"O2C_CONSUME_SESSION_MS": "3000", "O2C_KAFKA_PARTITIONS": "1"}
 
     def launch(self) -> Launch:
         """It binds all interfaces unless told otherwise, so both of its addresses are spelt out."""

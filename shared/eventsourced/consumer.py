@@ -4,6 +4,7 @@ The batch is acknowledged only after its transaction is committed; a repeat fall
 are waited for inside the handler; a message that can never be processed is parked, and everything else goes on.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
@@ -26,6 +27,8 @@ PATIENCE_SECONDS = 240
 """How long a batch waits for a fault to pass before it is handed back: less than max_poll_interval_ms below."""
 
 
+GATHERED_MAX = 200
+"""A batch of so many messages waits for no more: it is large enough for its cost."""
 REDELIVERY_SECONDS = 5.0
 """A batch that was handed back comes again at once, if the partition is still ours."""
 
@@ -54,9 +57,15 @@ def subscribe(
     group_id: str | None,
     records_max: int,
     poll_ms: int,
+    gather_ms: int,
+    wait_ms: int,
     session_ms: int,
 ) -> Any:
-    """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber."""
+    """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber.
+
+    `poll_ms`: for how long a poll that brings nothing lasts. `gather_ms`: for how long a small batch waits for more:
+    each costs as much as a hundred messages. `wait_ms`: for how long the broker may keep a question for more records.
+    """
 
     async def tolerant(records: tuple[Any, ...]) -> KafkaAckableMessage:
         # FastStream's own parser decodes every header as UTF-8; one that is not would lose the whole batch.
@@ -84,7 +93,7 @@ def subscribe(
         heartbeat_interval_ms=session_ms // 3,
         max_poll_interval_ms=300_000,
         rebalance_timeout_ms=10_000,
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=wait_ms,
         fetch_min_bytes=1,
         max_partition_fetch_bytes=4 * 1024 * 1024,
         isolation_level="read_uncommitted",  # nobody writes transactions; some brokers deliver aborted ones anyway
@@ -92,7 +101,14 @@ def subscribe(
 
     async def take(consumer: Any) -> tuple[Any, ...]:
         # FastStream's own sleeps as long again after a poll that brought nothing: the next record would wait for that.
-        found = await consumer.getmany(timeout_ms=poll_ms, max_records=records_max)
+        found = await poll(consumer, poll_ms)
+        if gather_ms and 0 < len(found) < GATHERED_MAX:
+            await asyncio.sleep(gather_ms / 1000)
+            found += await poll(consumer, 0)
+        return found
+
+    async def poll(consumer: Any, timeout_ms: int) -> tuple[Any, ...]:
+        found = await consumer.getmany(timeout_ms=timeout_ms, max_records=records_max)
         return tuple(chain(*found.values()))
 
     async def on_records(records: list[Any]) -> None:

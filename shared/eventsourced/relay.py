@@ -7,6 +7,7 @@ is frozen, a host that is gone), and with its session a leader that comes back h
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from shared.eventsourced.facts import Recorded, stored_name
 from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.fresh import Appended, Fresh, Placed
 from shared.eventsourced.mapper import decode_fact
-from shared.eventsourced.publishing import Publishing, source_of
+from shared.eventsourced.publishing import LANES, Publishing, source_of
 from shared.eventsourced.restoring import Lost, key_in
 from shared.eventsourced.store import COMMAND_SECONDS_MAX, LIMITS
 from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_producer
@@ -112,6 +113,9 @@ class Relay:
         self._again: dict[int, int] = {}
         self._again_cursor = 0
         self._asked: dict[int, int] = {}
+        self._replay = 0
+        self._look = False
+        self._read_at = -math.inf
         self.leads = False
         self.cursor = self._head = self.sent = self.sent_again = 0
         self.fault: str | None = None
@@ -132,6 +136,11 @@ class Relay:
         """Say every message of these lanes again, from these sequences on. Listeners drop what they know."""
         for lane, sequence in lanes.items():
             self._asked[lane] = min(sequence, self._asked.get(lane, sequence))
+        self._wake.set()
+
+    def look(self) -> None:
+        """Somebody has asked, in the store, for everything to be said again."""
+        self._look = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -166,6 +175,7 @@ class Relay:
     async def _lead(self, connection: Any, producer: AIOKafkaProducer) -> None:
         await self._check_said(connection)
         self._fresh.clear()
+        self._replay = 0
         self.cursor, letters = await connection.fetchrow("SELECT cursor, letters FROM relay")
         heads_at = 0.0
         while True:
@@ -173,8 +183,9 @@ class Relay:
             worked = await self._forward(connection, producer)
             worked |= await self._backward(connection, producer)
             now = time.monotonic()
-            if now - heads_at >= self._heads_seconds:
-                heads_at = now
+            if self._look or now - heads_at >= self._heads_seconds:
+                heads_at, self._look = now, False
+                await self._take_replay(connection)
                 await self._say_heads(connection, producer)
                 letters = await self._say_letters(connection, producer, letters)
             if not worked:
@@ -196,7 +207,10 @@ class Relay:
 
     async def _forward(self, connection: Any, producer: AIOKafkaProducer) -> bool:
         """The next batch after the cursor: as it was handed over, or read from the store."""
-        upto, public = self._fresh.take(self.cursor, self._records_max) or await self._read(connection)
+        fresh = self._fresh.take(self.cursor, self._records_max)
+        if fresh is None and not self.backlog and time.monotonic() - self._read_at < self._poll_seconds:
+            return False  # only other replicas may have written, and those are asked about often enough
+        upto, public = fresh or await self._read(connection)
         if upto <= self.cursor:
             return False
         messages = [self._message(placed) for placed in public if placed.lane not in self._again]
@@ -223,6 +237,7 @@ class Relay:
 
     async def _read(self, connection: Any) -> tuple[int, list[Placed]]:
         """The facts behind the cursor. Every id up to the greatest one that will ever be visible is visible now."""
+        self._read_at = time.monotonic()
         head = self._head = await connection.fetchval("SELECT coalesce(max(notification_id), 0) FROM events")
         upto = min(head, self.cursor + self._records_max)
         if upto <= self.cursor:
@@ -249,7 +264,17 @@ class Relay:
         if upto >= self.cursor:
             self._again = {}
             await self._store_cursor(connection, self.cursor)
+            if self._replay and not self._asked:
+                await connection.execute("UPDATE relay SET replays_done = $1", self._replay)
+                self._replay = 0
         return True
+
+    async def _take_replay(self, connection: Any) -> None:
+        """Say everything again if that was asked for and not done to its end yet, by whoever led then."""
+        asked, done = await connection.fetchrow("SELECT replays_asked, replays_done FROM relay")
+        if asked > max(done, self._replay):
+            self._replay = asked
+            self.say_again(dict.fromkeys(range(LANES), 1))
 
     async def _find(self, connection: Any, lanes: Mapping[int, int]) -> int:
         """The notification id before the first of the asked messages, searched from the newest back."""

@@ -58,6 +58,10 @@ UNHURRIED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
 """Lifts these limits for one transaction: a migration or a rebuild takes as long as it takes."""
 
 
+async def _leave_as_it_is(_: Any) -> None:
+    """Done to a connection that goes back to the pool."""
+
+
 async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
     """A pool whose connections plan for us: array joins are always index lookups, and no statement waits for ever."""
     return await asyncpg.create_pool(
@@ -66,6 +70,9 @@ async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
         max_size=size_max,
         command_timeout=COMMAND_SECONDS_MAX,
         timeout=5,
+        # What we set, we set for a transaction, and an open one is rolled back in any case: asyncpg's own reset would
+        # be one more question and answer for each batch.
+        reset=_leave_as_it_is,
         server_settings={
             **LIMITS,
             "jit": "off",

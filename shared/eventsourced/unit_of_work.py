@@ -198,10 +198,10 @@ class UnitOfWork:
             appended = await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
         else:
             await connection.execute("SELECT lock_store()")
-        if batch.positions or _letters(batch.works):
-            await self._check_blocked(connection, batch.works)
         if batch.positions:
-            await _advance(connection, batch.positions)
+            await self._check_blocked(connection, batch.works, await _advance(connection, batch.positions))
+        elif _letters(batch.works):
+            await self._check_blocked(connection, batch.works, [row[0] for row in await connection.fetch(BLOCKED)])
         if numbering is not None and numbering.used:  # else they may be old, and would be set back
             await _save_numbers(connection, numbering.last)
         await self._project(connection, batch, decided)
@@ -230,11 +230,11 @@ class UnitOfWork:
             for stream, (state, version, _) in decided.states.items()
         }
 
-    async def _check_blocked(self, connection: Any, works: Sequence[Work]) -> None:
-        rows = await connection.fetch(BLOCKED)
-        if len(rows) == BLOCKED_MAX:
-            rows = await connection.fetch(BLOCKED_AMONG, [work.stream for work in works if work.stream])
-        before, self._blocked = self._blocked, frozenset(row[0] for row in rows)
+    async def _check_blocked(self, connection: Any, works: Sequence[Work], blocked: Sequence[str]) -> None:
+        if len(blocked) == BLOCKED_MAX:
+            streams = [work.stream for work in works if work.stream]
+            blocked = [row[0] for row in await connection.fetch(BLOCKED_AMONG, streams)]
+        before, self._blocked = self._blocked, frozenset(blocked)
         if before != self._blocked and not {work.stream for work in works}.isdisjoint(before ^ self._blocked):
             raise ConcurrencyError("the set of waiting streams has changed")
 
@@ -303,22 +303,29 @@ def _check_sizes(encoded: Sequence[tuple[str, bytes]]) -> None:
 
 
 _ADVANCE = """
-UPDATE positions p SET sequence = u.after
-FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[]) AS u (speaker, lane, before, after)
-WHERE p.speaker = u.speaker AND p.lane = u.lane AND p.sequence = u.before
+WITH advanced AS (
+    UPDATE positions p SET sequence = u.after
+    FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[]) AS u (speaker, lane, before, after)
+    WHERE p.speaker = u.speaker AND p.lane = u.lane AND p.sequence = u.before
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM advanced), ARRAY({blocked})
 """
 
 
-async def _advance(connection: Any, positions: Mapping[Position, tuple[int, int]]) -> None:
-    result = await connection.execute(
-        _ADVANCE,
+async def _advance(connection: Any, positions: Mapping[Position, tuple[int, int]]) -> list[str]:
+    """Move the positions; the streams in which works must wait, as they are under the lock (BLOCKED_MAX at most)."""
+    moved, blocked = await connection.fetchrow(
+        _ADVANCE.format(blocked=BLOCKED),
         [speaker for speaker, _ in positions],
         [lane for _, lane in positions],
         [before for before, _ in positions.values()],
         [after for _, after in positions.values()],
     )
-    if result != f"UPDATE {len(positions)}":
+    if moved != len(positions):
         raise PositionsMoved("another consumer has advanced these positions")
+    streams: list[str] = blocked
+    return streams
 
 
 async def _save_numbers(connection: Any, last: Mapping[str, int]) -> None:

@@ -273,9 +273,20 @@ class Running:
                 self.consumer.handle,
                 group_id=self.service.name,
                 records_max=self.settings.consume_records_max,
+                gather_ms=self.settings.consume_gather_ms,
+                wait_ms=100,
                 **common,
             )
-        control = subscribe(broker, [CONTROL_TOPIC], self.resending.hear, group_id=None, records_max=100, **common)
+        control = subscribe(
+            broker,
+            [CONTROL_TOPIC],
+            self.resending.hear,
+            group_id=None,
+            records_max=100,
+            gather_ms=0,
+            wait_ms=500,  # nothing on it is urgent
+            **common,
+        )
         self._control_producer = new_producer(self.settings.kafka_servers)
         try:
             await self._control_producer.start()
@@ -448,9 +459,10 @@ class Running:
     async def replay(self) -> int:
         """Say every public fact of this service again; listeners drop what they know. Returns the number of lanes.
 
-        Asked over the control topic, because the replica whose relay leads may be another one.
+        Asked in the store, because the replica whose relay leads may be another one, and Kafka may be away.
         """
-        await self.resending.ask(self.service.name, {lane: 1 for lane in range(LANES)})
+        await self.pool.execute("UPDATE relay SET replays_asked = replays_asked + 1")
+        self.relay.look()
         return LANES
 
     async def rebuild(self) -> int:

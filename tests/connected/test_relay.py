@@ -242,6 +242,36 @@ async def test_a_relay_that_is_asked_says_the_lane_again_from_there(
     assert lanes[lane_of(CUSTOMERS[1])] == list(range(1, 11))
 
 
+async def test_a_replay_that_was_asked_for_while_nobody_led_is_done_and_done_once(
+    database: Database, replica: Replica, broker: str
+) -> None:
+    servers = broker
+    await say(replica, 60)
+    first = new_relay(database, servers)
+    async with led(first):
+        await eventually(true(lambda: first.cursor and not first.backlog))
+    await replica.pool.execute("UPDATE relay SET replays_asked = replays_asked + 1")
+    second = new_relay(database, servers)
+    async with led(second):
+        await eventually(true(lambda: second.sent_again == 60))
+        await eventually(replica_done(replica))
+    third = new_relay(database, servers)
+    async with led(third):
+        await say(replica, 20, 60)
+        await eventually(true(lambda: third.sent == 20))
+        await asyncio.sleep(2 * 0.5)  # it has looked twice
+        assert not third.sent_again
+
+
+def replica_done(replica: Replica) -> Callable[[], Any]:
+    """Whether every replay that was asked for is done."""
+
+    async def done() -> Any:
+        return await replica.pool.fetchval("SELECT replays_done = replays_asked FROM relay")
+
+    return done
+
+
 async def test_what_is_asked_again_while_more_is_being_said_leaves_no_hole(
     replica: Replica, database: Database, fresh_broker: Any
 ) -> None:

@@ -160,8 +160,8 @@ async def test_without_proof_of_positions_two_replicas_hear_a_message_twice(
     one, zombie = await open_replica(counting_service()), await open_replica(counting_service())
     if broken:
 
-        async def believe(connection: Any, positions: Any) -> None:
-            await connection.execute("SELECT 1")
+        async def believe(connection: Any, positions: Any) -> list[str]:
+            return []
 
         monkeypatch.setattr(unit_of_work, "_advance", believe)
 
