@@ -443,6 +443,11 @@ class Running:
         return None if error is None else f"{type(error).__name__}: {error}"
 
     @property
+    def uptime_seconds(self) -> float:
+        """Since when the process runs, by the wall clock."""
+        return time.time() - self.started_at
+
+    @property
     def gc_seconds(self) -> float:
         """CPU seconds of garbage collection so far."""
         return self._collecting.seconds

@@ -1,6 +1,5 @@
 """What a running process says of itself to operators: `/status`, and how far it is behind Kafka."""
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -32,7 +31,7 @@ async def status_of(running: "Running") -> dict[str, Any]:
     return {
         "service": running.service.name,
         "version": running.version,
-        "uptime_seconds": round(time.time() - running.started_at, 1),
+        "uptime_seconds": round(running.uptime_seconds, 1),
         "gc_seconds": round(running.gc_seconds, 3),
         "missing": missing,
         "events": events,
