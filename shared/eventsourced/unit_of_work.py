@@ -115,19 +115,18 @@ class UnitOfWork:
             if alone:
                 async with connection.transaction():
                     numbering = await self._lock(connection)
-                    decided, loaded = await self._decide(connection, batch, numbering, {})
+                    decided, loaded = await self._decide(connection, batch, numbering)
                     appended, entries = await self._write(connection, batch, decided, loaded, numbering)
             else:
                 numbering = self._numbering(self._numbers)
-                decided, loaded = await self._decide(connection, batch, numbering, {})
+                decided, loaded = await self._decide(connection, batch, numbering)
                 if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
                     return None
                 async with connection.transaction():
                     if numbering is not None and numbering.used:
                         known, numbering = numbering, await self._lock(connection)
                         if numbering is None or numbering.first != known.first:
-                            # Others took numbers meanwhile: decide again, in memory, behind the last one.
-                            decided, loaded = await self._decide(connection, batch, numbering, loaded)
+                            decided = self._decide_again(batch, numbering, loaded)
                         else:
                             numbering = known
                     appended, entries = await self._write(connection, batch, decided, loaded, numbering)
@@ -147,12 +146,11 @@ class UnitOfWork:
         return self._numbering(dict(await connection.fetch("SELECT series, last FROM number_series")))
 
     async def _decide(
-        self, connection: Any, batch: Batch, numbering: Numbering | None, loaded: dict[str, Cached]
+        self, connection: Any, batch: Batch, numbering: Numbering | None
     ) -> tuple[Decided, dict[str, Cached]]:
-        """`loaded`: what is known of streams already; what is missing is read."""
         watch = Lap()
-        wanted = {to.stream: to.decider for work in batch.works for to in work.commands if to.stream not in loaded}
-        loaded = {**loaded, **(await self._store.load(connection, wanted) if wanted else {})}
+        wanted = {to.stream: to.decider for work in batch.works for to in work.commands}
+        loaded = await self._store.load(connection, wanted) if wanted else {}
         self.figures.load.add(watch.lap())
         now_us = time.time_ns() // 1000
         while True:
@@ -180,6 +178,21 @@ class UnitOfWork:
                 break
         self.figures.decide.add(watch.lap())
         return decided, loaded
+
+    def _decide_again(self, batch: Batch, numbering: Numbering | None, loaded: Mapping[str, Cached]) -> Decided:
+        """Others took numbers meanwhile: decide from the same states, in memory, behind their last one."""
+
+        def known(stream: str) -> tuple[Any, int] | None:
+            entry = loaded.get(stream)
+            return None if entry is None else (entry.state, entry.version)
+
+        watch = Lap()
+        now_us = time.time_ns() // 1000  # a document behind another is not dated before it
+        decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, self._blocked)
+        if decided.missing:
+            raise ConcurrencyError("with other numbers, other streams are asked for")
+        self.figures.decide.add(watch.lap())
+        return decided
 
     async def _write(
         self,

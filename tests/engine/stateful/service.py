@@ -54,7 +54,7 @@ def on_customer(message: Customer, heard: Heard) -> Sequence[To[Any]]:
 
 
 def tried_service(*, numbered: bool) -> Service:
-    """`numbered`: with gapless receipt numbers, for which every batch is decided under the store's lock."""
+    """`numbered`: with gapless receipt numbers."""
     return toy_service(
         deciders=tuple(DECIDERS.values()),
         hears={OrderPlaced: on_order_placed, Customer: on_customer},

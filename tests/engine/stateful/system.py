@@ -54,7 +54,7 @@ LANE, OTHER_LANE = lane_of("C-1"), lane_of("C-2")
 
 _RESET = """
 DELETE FROM events; DELETE FROM snapshots; DELETE FROM number_series; DELETE FROM dead_letters;
-DELETE FROM jars; DELETE FROM coins; UPDATE relay SET cursor = 0, letters = 0;
+DELETE FROM jars; DELETE FROM coins; UPDATE relay SET cursor = 0, letters = 0, replays_asked = 0, replays_done = 0;
 UPDATE lanes SET head = 0 WHERE head > 0; UPDATE positions SET sequence = 0 WHERE sequence > 0;
 SELECT setval('events_notification_id_seq', 1, false), setval(pg_get_serial_sequence('dead_letters', 'id'), 1, false);
 """
@@ -427,6 +427,7 @@ class System(Comparing[Process]):
             and relay.cursor >= last
             and not relay._asked
             and not relay._again
+            and not relay._replay
             and self.tape.letters() >= set(self.letter_ids)
             and (not any(s for *_, s in self.known) or len(self.tape.heads()) > heads)
         )

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.connected
 Scene = Callable[[System, Crash | None], Coroutine[Any, Any, None]]
 
 ENGINE = (command_queue, consumer, faults, letters, relay, retrying, rows, store, unit_of_work)
-NOT_OURS = ("connect_pool", "take", "on_records")
+NOT_OURS = ("connect_pool", "take", "poll", "on_records")
 """Before the engine runs; and FastStream's side, where a crash is one of the whole process (see tests/faults)."""
 
 ALL_STOPS = range(500)
@@ -172,6 +172,14 @@ async def requests(system: System, crash: Crash | None) -> None:
     assert len([fact for fact in system.world.of(f"jar-{A}") if getattr(fact, "order_id", "") == "3"]) == 1
 
 
+async def outnumbered(system: System, crash: Crash | None) -> None:
+    """The other process has taken the next number meanwhile: what was decided is decided again behind it."""
+    await system.ask(0, [To(jar, A, WriteReceipt(A, "first"))])
+    await system.ask(1, [To(jar, A2, WriteReceipt(A2, "second"))])
+    await system.ask(0, [To(jar, B, WriteReceipt(B, "third"))], crash)
+    await system.ask(1, [To(jar, B, WriteReceipt(B, "fourth"))])
+
+
 async def looking(system: System, crash: Crash | None) -> None:
     """A state is read."""
     await system.hear(1, FIRST)
@@ -243,8 +251,10 @@ async def said(system: System, crash: Crash | None) -> None:
     await system.hear(1, [order(A2, 3, "T", 2), order(A2, 4, "T", 2), outside(B, "bad", 13)])
     system.tape.failures += ["", "unheard", "lost"]
     await system.observer.execute("INSERT INTO said VALUES ('toy.NeverRecorded') ON CONFLICT DO NOTHING")
+    await system.observer.execute("UPDATE relay SET replays_asked = 1")
     await system.relay(0, crash, {LANE: 2})
     await system.relay(1)
+    assert await system.observer.fetchval("SELECT replays_done FROM relay") == 1
     assert {(m.lane, m.sequence) for m in system.tape.said()} == {(LANE, n) for n in range(1, 8)}
 
 
@@ -268,6 +278,7 @@ SCENES: tuple[Scene, ...] = (
     raced,
     disturbed,
     requests,
+    outnumbered,
     looking,
     fetching,
     retried,
@@ -309,7 +320,8 @@ async def test_a_process_killed_at_any_await_leaves_nothing_half_done(dsn: str) 
     async with impatient():
         for scene in SCENES:
             struck |= await walk(dsn, scene, "kill")
-        struck |= await walk(dsn, messages, "kill", numbered=True)
+        for scene in (messages, outnumbered):
+            struck |= await walk(dsn, scene, "kill", numbered=True)
     everywhere = {point for module in ENGINE for point in all_awaits(module, but_in=NOT_OURS)}
     assert sorted(everywhere - struck) == [], "no scene is struck there"
 
