@@ -57,7 +57,8 @@ imports: dev-environment
 	@$(BIN)/lint-imports
 
 pure: dev-environment
-	@$(BIN)/python -m pytest -q -m "not connected and not e2e and not faults and not deploy"
+	@$(BIN)/python -m pytest -q -m "not connected and not e2e and not faults and not deploy" \
+		--hypothesis-profile=check -n logical --maxprocesses 4 --dist worksteal
 
 documents: dev-environment ## Make the documents that come from the code anew
 	@$(BIN)/python -m o2c.documents

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import httpx
 
+from shared.answers import problem_said
 from shared.errors import ConflictError, DomainError, NotFoundError, UnavailableError
 
 ANSWER_SECONDS_MAX = 10.0
@@ -95,13 +96,10 @@ def _json(service: str, response: httpx.Response) -> Any:
 
 
 def _problem(service: str, response: httpx.Response) -> Exception:
-    """An RFC 9457 problem as the error it came from."""
-    try:
-        document = response.json()
-        detail = f"{service}: {document.get('detail') or document.get('title')}"
-    except (ValueError, AttributeError):
-        detail = f"{service} answers {response.status_code} {response.reason_phrase}"
-    match response.status_code:
+    """A problem as the error it came from."""
+    problem = problem_said(response)
+    detail = f"{service}: {problem.detail}" if problem.detail else f"{service} answers {problem.line}"
+    match problem.status:
         case 404:
             return NotFoundError(detail)
         case 409 | 412:

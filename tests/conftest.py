@@ -1,13 +1,22 @@
 """Fixtures of the connected tests: one PostgreSQL and one broker per run, real ones, and databases of one's own."""
 
 import os
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from hypothesis import settings
 
+from shared.eventsourced.migrating import migrate
+from shared.eventsourced.publishing import LANES
+from shared.eventsourced.service import Service
+from shared.eventsourced.store import connect_pool
+from tests.connected.support_engine import SERVICE, CreateToyDatabase, Database, OpenReplica, Replica, create
+from tests.engine.toy import toy_service
 from tests.support.brokers import (
     Choice,
     NoKafkaError,
@@ -18,10 +27,13 @@ from tests.support.brokers import (
     running_postgres,
 )
 from tests.support.databases import create_database, drop_database
+from tests.support.examples import USUAL
 from tests.support.homes import temporary_home
 
-settings.register_profile("o2c", deadline=None)  # how fast a machine is at the moment is no property of the code
-settings.load_profile("o2c")
+# How fast a machine is at the moment is no property of the code: no deadlines.
+settings.register_profile("whole", deadline=None, max_examples=USUAL)
+settings.register_profile("check", deadline=None, max_examples=USUAL // 5)
+settings.load_profile("whole")  # unless pytest is given --hypothesis-profile
 
 _CHOICE = pytest.StashKey[Choice]()
 
@@ -97,3 +109,63 @@ def stack_home() -> Iterator[Path]:
     """A home for a stack of the test's own."""
     with temporary_home() as home:
         yield home
+
+
+# ---- the toy service: its databases and replicas
+
+
+@pytest_asyncio.fixture(scope="session")
+async def migrated(postgres: str) -> AsyncIterator[str]:
+    """The name of a template database with the toy's tables and positions."""
+    name = f"toy_template_{uuid.uuid4().hex[:8]}"
+    await create(postgres, name)
+    connection = await asyncpg.connect(f"{postgres}/{name}")
+    await migrate(connection, toy_service().migrations)
+    await connection.execute(
+        "INSERT INTO positions (speaker, lane) SELECT s, l FROM unnest(ARRAY['order', 'credit']) s, "
+        f"generate_series(0, {LANES - 1}) l"
+    )
+    await connection.close()
+    yield name
+    await drop_database(f"{postgres}/{name}")
+
+
+@pytest_asyncio.fixture
+async def toy_databases(postgres: str, migrated: str) -> AsyncIterator[CreateToyDatabase]:
+    """`await toy_databases()`: one more database of the toy."""
+    made: list[Database] = []
+
+    async def make() -> Database:
+        made.append(Database(postgres, f"t{uuid.uuid4().hex[:10]}_"))
+        await create(postgres, f"{made[-1].prefix}{SERVICE}", migrated)
+        return made[-1]
+
+    yield make
+    for database in made:
+        await drop_database(database.dsn)
+
+
+@pytest_asyncio.fixture
+async def database(toy_databases: CreateToyDatabase) -> Database:
+    """A database of the toy."""
+    return await toy_databases()
+
+
+@pytest_asyncio.fixture
+async def open_replica(database: Database) -> AsyncIterator[OpenReplica]:
+    """`await open_replica(service=…)`: one more replica on the test's database."""
+    pools: list[Any] = []
+
+    async def make(service: Service | None = None, **options: Any) -> Replica:
+        pools.append(await connect_pool(database.dsn))
+        return Replica(service or toy_service(), pools[-1], **options)
+
+    yield make
+    for pool in pools:
+        pool.terminate()
+
+
+@pytest_asyncio.fixture
+async def replica(open_replica: OpenReplica) -> Replica:
+    """A replica of the toy."""
+    return await open_replica()

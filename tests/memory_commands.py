@@ -1,16 +1,12 @@
 """The command bus in memory: it decides and folds for real, and answers queries with given rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import httpx
-from fastapi import APIRouter, FastAPI
-
 from shared.errors import ConflictError
-from shared.eventsourced.commands import Commands, Outcome
+from shared.eventsourced.commands import Outcome
 from shared.eventsourced.decider import Decider, To
 from shared.eventsourced.facts import Meta, Recorded
-from shared.http import install_problems
 
 
 class MemoryCommands:
@@ -40,11 +36,3 @@ class MemoryCommands:
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
         self.asked.append((sql, args))
         return self.rows
-
-
-def client_of(routes: Callable[[Commands], APIRouter], commands: Commands) -> httpx.AsyncClient:
-    """A client of an application with these routes."""
-    application = FastAPI()
-    install_problems(application)
-    application.include_router(routes(commands))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=application), base_url="http://test")

@@ -17,6 +17,8 @@ from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "contracts" / "golden"
+RULES = ROOT / "deploy" / "prometheus" / "rules" / "o2c.yaml"
+KUBERNETES_RULES = Path("deploy/kubernetes/monitoring/rules.yaml")
 
 Files = dict[Path, str]
 
@@ -33,6 +35,7 @@ def documents() -> Files:
         **schema_documents(samples),
         **flow_documents(services, samples),
         **openapi_documents(services, settings),
+        KUBERNETES_RULES: kubernetes_rules(RULES.read_text("utf-8")),
     }
 
 
@@ -55,6 +58,19 @@ def flow_documents(services: Services, samples: Mapping[str, Any]) -> Files:
 def openapi_documents(services: Services, settings: Settings) -> Files:
     """The HTTP face of each service."""
     return {Path("docs/openapi", f"{name}.json"): _json(openapi(each, settings)) for name, each in services.items()}
+
+
+def kubernetes_rules(rules: str) -> str:
+    """The rule file of Prometheus as the resource that its operator takes: a rule file is the resource's `spec`."""
+    head = """\
+# Made from deploy/prometheus/rules/o2c.yaml by `make documents`: edit that one.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: o2c
+spec:
+"""
+    return head + "".join(f"  {line}" if line.strip() else line for line in rules.splitlines(keepends=True))
 
 
 def out_of_date(wanted: Files, root: Path = ROOT) -> list[str]:

@@ -14,8 +14,12 @@ def _money(amount_minor: int, currency: str) -> str:
     return f"{text_from_minor(amount_minor, currency) if currency in EXPONENTS else amount_minor} {currency}"
 
 
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def _pieces(lines: tuple[Any, ...]) -> str:
-    return f"{sum([line.quantity for line in lines])} pieces on {len(lines)} lines"
+    return f"{_counted(sum([line.quantity for line in lines]), 'piece')} on {_counted(len(lines), 'line')}"
 
 
 def _debits(entry: receivables.JournalPosted) -> int:

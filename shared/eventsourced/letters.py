@@ -47,6 +47,20 @@ BLOCKED = f"SELECT stream FROM dead_letters WHERE status IN ('parked', 'waiting'
 BLOCKED_AMONG = "SELECT DISTINCT stream FROM dead_letters WHERE status IN ('parked', 'waiting') AND stream = ANY ($1)"
 
 
+COUNTED_MAX = 10_000
+"""With so many open letters or more, how many there are is not looked up to the last one."""
+COUNT_OPEN = f"""
+SELECT status, count(*) FROM (
+    SELECT status FROM dead_letters WHERE status IN ('parked', 'waiting') LIMIT {COUNTED_MAX}
+) AS open GROUP BY status
+"""
+
+
+async def count_open(connection: Any, seconds_max: float | None = None) -> dict[str, int]:
+    """Status → open letters, at most COUNTED_MAX of them in all; no entry for none. `connection`: or a pool."""
+    return dict(await connection.fetch(COUNT_OPEN, timeout=seconds_max))
+
+
 def reason_of(error: Exception) -> tuple[str, str]:
     """(code for programs, reason for people) of why a message was parked."""
     match error:

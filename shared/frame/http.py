@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import NotFoundError
 from shared.eventsourced.commands import Commands
+from shared.frame.status import status_of
 from shared.http import PROBLEMS, Cursor, Limit, Page, decode_cursor, install_problems, page_of
 from shared.http.parameters import PAGE_SIZE
 from shared.http.problems import problem_response
@@ -140,7 +141,7 @@ def _operations(running: "Running", commands: Commands) -> APIRouter:
 
     @router.get("/status", summary="Positions, backlog and faults of this process")
     async def status() -> dict[str, Any]:
-        return await running.status()
+        return await status_of(running)
 
     @router.post("/replay", status_code=202, summary="Say every public fact again, from the store")
     async def replay() -> dict[str, int]:

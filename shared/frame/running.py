@@ -36,6 +36,7 @@ from shared.frame.collecting import Collecting
 from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http
 from shared.frame.serving import HttpServer
+from shared.frame.status import lag_of, untaken
 from shared.frame.turning import ConsumingLoop
 from shared.kafka import (
     CONTROL_TOPIC,
@@ -383,13 +384,9 @@ class Running:
 
     async def _caught_up(self) -> bool:
         """Whether everything that Kafka holds for this process has been taken."""
-        consumer = self._subscriber.consumer if self._subscriber is not None else None
-        if consumer is None:
+        consumer = self._taking()
+        if consumer is None or any((await untaken(consumer)).values()):
             return False
-        for partition in consumer.assignment():
-            highwater = consumer.highwater(partition)
-            if highwater is not None and await consumer.position(partition) < highwater:
-                return False
         return time.monotonic() - self.consumer.turned_at > CHECK_SECONDS
 
     def dead(self) -> list[str]:
@@ -434,56 +431,10 @@ class Running:
         error = asking.exception()
         return None if error is None else f"{type(error).__name__}: {error}"
 
-    async def status(self) -> dict[str, Any]:
-        """Figures for operators: what this process has done, and how far it is behind.
-
-        UnavailableError when the store is away: without it there are no figures.
-        """
-        missing = await self.missing()
-        if "store" in missing:
-            raise UnavailableError(f"the store is away: {missing['store']}")
-        letters = await self.pool.fetch("SELECT status, count(*) FROM dead_letters GROUP BY status")
-        consumer, relay = self.consumer, self.relay
-        positions: dict[str, int] = {}
-        for (speaker, _), sequence in (await self.read_positions()).items():
-            positions[speaker] = positions.get(speaker, 0) + sequence
-        # From the store: what this process last saw of it is old when another replica leads.
-        events, cursor = await self.pool.fetchrow(
-            "SELECT (SELECT coalesce(max(notification_id), 0) FROM events), (SELECT cursor FROM relay)"
-        )
-        return {
-            "service": self.service.name,
-            "version": self.version,
-            "uptime_seconds": round(time.time() - self.started_at, 1),
-            "gc_seconds": round(self.gc_seconds, 3),
-            "missing": missing,
-            "events": events,
-            "positions": positions,
-            "heads": dict(await self.pool.fetch("SELECT 'said', coalesce(sum(head), 0)::bigint FROM lanes")),
-            "lag": await self.lag(),
-            "relay": {
-                "leads": relay.leads,
-                "backlog": max(events - cursor, 0),
-                "cursor": cursor,
-                "sent": relay.sent,
-                "sent_again": relay.sent_again,
-            },
-            "consumer": {
-                "batches": consumer.batches,
-                "records": consumer.records,
-                "duplicates": consumer.duplicates,
-                "parked": consumer.parked,
-                "gaps": len(consumer.gaps),
-                "asked_again": self.resending.asked,
-            },
-            "conflicts": self.work.conflicts,
-            "cache": {
-                "states": len(self.store.cache),
-                "hits": self.store.cache.hits,
-                "misses": self.store.cache.misses,
-            },
-            "dead_letters": dict(letters),
-        }
+    @property
+    def uptime_seconds(self) -> float:
+        """Since when the process runs, by the wall clock."""
+        return time.time() - self.started_at
 
     @property
     def gc_seconds(self) -> float:
@@ -492,14 +443,12 @@ class Running:
 
     async def lag(self) -> dict[str, int]:
         """Topic → messages in this process's partitions that it has not taken yet."""
-        consumer: Any = self._subscriber.consumer if self._subscriber is not None else None
-        lag: dict[str, int] = {}
-        for partition in consumer.assignment() if consumer is not None else ():
-            highwater = consumer.highwater(partition)
-            if highwater is not None:
-                behind = highwater - await consumer.position(partition)
-                lag[partition.topic] = lag.get(partition.topic, 0) + max(behind, 0)
-        return lag
+        consumer = self._taking()
+        return {} if consumer is None else await lag_of(consumer)
+
+    def _taking(self) -> Any:
+        """The client that takes from Kafka what is heard; None before there is one."""
+        return None if self._subscriber is None else self._subscriber.consumer
 
     async def replay(self) -> int:
         """Say every public fact of this service again; listeners drop what they know. Returns the number of lanes.

@@ -10,11 +10,12 @@ from starlette.types import ASGIApp
 
 from shared.contracts.orders import OrderConfirmed, OrderPlaced
 from shared.eventsourced.fresh import Placed
+from shared.eventsourced.letters import count_open
 from shared.eventsourced.reading import Received
 from shared.eventsourced.work import Work
 from shared.settings import Settings
 from shared.telemetry import metrics as m
-from shared.telemetry.gauges import ROWS_MAX, STATEMENT_SECONDS_MAX, Kept, ask
+from shared.telemetry.gauges import STATEMENT_SECONDS_MAX, Kept, ask
 from shared.telemetry.metrics import Family, of
 from shared.telemetry.prometheus import rendered
 from shared.telemetry.requests import RequestFigures, Requests
@@ -30,11 +31,6 @@ PARTS = ("store", "kafka", "consumer", "relay", "history", "process")
 CLOSE_SECONDS_MAX = 2.0
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_LETTERS = """
-SELECT status, count(*) FROM (
-    SELECT status FROM dead_letters WHERE status IN ('parked', 'waiting') LIMIT {limit}
-) AS open GROUP BY status
-"""
 
 
 class Telemetry:
@@ -139,7 +135,7 @@ class MetricsPage:
                 "SELECT greatest(coalesce((SELECT max(notification_id) FROM events), 0) - cursor, 0) FROM relay",
                 timeout=STATEMENT_SECONDS_MAX,
             )
-            letters = dict(await connection.fetch(_LETTERS.format(limit=ROWS_MAX), timeout=STATEMENT_SECONDS_MAX))
+            letters = await count_open(connection, STATEMENT_SECONDS_MAX)
         own = await ask(pool, self._running.service.gauges)
         statuses = [((status,), float(letters.get(status, 0))) for status in ("parked", "waiting")]
         return [of(m.BACKLOG, backlog), Family(m.LETTERS, statuses), *own]

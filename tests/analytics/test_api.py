@@ -5,14 +5,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from services.analytics.api import routes
 from services.analytics.queries import CYCLE_PAIRS, FUNNEL
 from shared.eventsourced.commands import Outcome
 from shared.eventsourced.decider import Decider, To
-from shared.http import install_problems
+from tests.support.routes import plain_client_of
 
 MARCH = "from=2026-03-01&to=2026-04-01"
 MARCH_1, APRIL_1 = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
@@ -44,10 +43,7 @@ def canned() -> CannedRows:
 
 @pytest.fixture
 def client(canned: CannedRows) -> TestClient:
-    app = FastAPI()
-    install_problems(app)
-    app.include_router(routes(canned))
-    return TestClient(app)
+    return plain_client_of(routes, canned)
 
 
 def test_a_story_comes_in_pages(client: TestClient, canned: CannedRows) -> None:

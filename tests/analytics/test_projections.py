@@ -5,18 +5,19 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.analytics.app import service
 from services.analytics.policies import HEARS
 from services.analytics.projections import PROJECTIONS
 from services.analytics.story import SENTENCES, SUMMARY_LENGTH_MAX, summary_of
-from shared.contracts import catalogue, orders, receivables
+from shared.contracts import catalogue, fulfillment, orders, receivables
 from shared.contracts.messages import contract_of
 from shared.eventsourced.projecting import Column, MessageProjection, Row, Table
 from shared.settings import Settings
 from tests.analytics.messages import BEGIN, DUE, ISSUED, PAID, Said, ends, masters, said, story_of
+from tests.support.examples import examples
 
 ALL = [*story_of("O-1"), *story_of("O-3", "C-2"), *ends(), *masters()]
 
@@ -79,7 +80,7 @@ def arrivals(draw: st.DrawFn) -> list[list[Said]]:
 
 
 @given(arrivals())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_arrival_order_and_batches_do_not_matter(batches: list[list[Said]]) -> None:
     assert tables_of(batches) == EXPECTED
 
@@ -146,7 +147,7 @@ def test_a_story_has_every_message_about_the_order_once() -> None:
         "at": BEGIN + timedelta(minutes=10),
         "speaker": "order",
         "type": "OrderPlaced",
-        "summary": "Placed: 2 pieces on 1 lines for 120.00 EUR",
+        "summary": "Placed: 2 pieces on 1 line for 120.00 EUR",
     }
 
 
@@ -154,6 +155,14 @@ def test_money_about_no_order_is_in_no_story() -> None:
     [(payment, _)] = [item for item in ALL if type(item[0]).__name__ == "PaymentReceived" and item[0].order_id == "O-1"]
     unnamed = type(payment)(*[getattr(payment, f) for f in payment.__struct_fields__[:-1]])
     assert tables_of([[said(unnamed, 1, 1)]])["order_story"] == {}
+
+
+@pytest.mark.parametrize(
+    ("quantities", "told"), [((1,), "1 piece on 1 line"), ((7,), "7 pieces on 1 line"), ((1, 1), "2 pieces on 2 lines")]
+)
+def test_things_are_counted_as_people_count_them(quantities: tuple[int, ...], told: str) -> None:
+    lines = tuple(fulfillment.LineQuantity(n, f"A-{n}", quantity) for n, quantity in enumerate(quantities, 1))
+    assert summary_of(fulfillment.Backordered("O-1", "C-1", lines)) == f"Backordered: {told}"
 
 
 @pytest.mark.parametrize("length", [1, 500])

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from services.billing.api import routes
 from services.billing.projections import INVOICES, PROJECTIONS
 from shared.eventsourced.projecting import FactProjection
 from shared.eventsourced.unit_of_work import fact_rows
-from shared.http import install_problems
 from tests.billing.test_flow import confirmed, office, shipped
 from tests.in_memory import InMemory
+from tests.support.routes import plain_client_of
 
 
 class Rows(InMemory):
@@ -29,10 +28,7 @@ class Rows(InMemory):
 
 
 def client_with(rows: Rows) -> TestClient:
-    app = FastAPI()
-    install_problems(app)
-    app.include_router(routes(rows))
-    return TestClient(app)
+    return plain_client_of(routes, rows)
 
 
 def invoice_rows(count: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.billing.app import service
@@ -20,6 +20,7 @@ from shared.eventsourced.unit_of_work import fact_rows
 from shared.money import tax_half_up, tax_per_document
 from shared.settings import Settings
 from tests.in_memory import InMemory
+from tests.support.examples import examples
 
 AT = datetime(2026, 3, 31, 14, 30, tzinfo=UTC)
 
@@ -163,7 +164,6 @@ def _parts(units: list[int], cuts: list[int]) -> list[list[tuple[int, int]]]:
     return [[(n, part.count(n)) for n in sorted(set(part))] for part in parts]
 
 
-@settings(max_examples=100, deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_invoices_sum_to_the_order_and_credits_to_what_came_back(case: Any, random: Any) -> None:
     lines, shipments, returns, confirmed_after = case
@@ -230,7 +230,7 @@ def _check_document(document: Invoiced | CreditNoteIssued) -> None:
         assert tax.tax_minor >= 0
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(1, 12), st.integers(1, 9_999), st.sampled_from([500, 700, 1900, 2000]))
 def test_a_part_that_is_not_the_last_has_its_own_tax_rounded_half_up_or_what_is_left(
     quantity: int, price: int, rate: int

@@ -1,14 +1,12 @@
 """The engine on a real PostgreSQL and a real broker: a database per test, the toy service's parts, small listeners."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
-import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.contracts.catalogue import SPEAKERS, contracts
@@ -21,20 +19,17 @@ from shared.eventsourced.consumer import Consumer
 from shared.eventsourced.decider import To
 from shared.eventsourced.fresh import Appended
 from shared.eventsourced.hearing import Translator
-from shared.eventsourced.migrating import migrate
 from shared.eventsourced.policy import Heard, no_reactions
-from shared.eventsourced.publishing import LANES
 from shared.eventsourced.reading import Decoders, read
 from shared.eventsourced.retrying import Letters
 from shared.eventsourced.service import Service
-from shared.eventsourced.store import Store, connect_pool
+from shared.eventsourced.store import Store
 from shared.eventsourced.unit_of_work import Batch, Position, UnitOfWork
 from shared.eventsourced.work import Work
 from shared.frame.running import Running
 from shared.settings import Settings
 from tests.engine.records import Record
 from tests.engine.toy import NUMBERED, Count, WriteReceipt, jar, tally, toy_service
-from tests.support.databases import drop_database
 from tests.support.kafka_client import partitions_of
 
 WAIT_SECONDS_MAX = 30.0
@@ -85,44 +80,7 @@ async def create(server: str, database: str, template: str = "template1") -> Non
         await connection.close()
 
 
-@pytest_asyncio.fixture(scope="session")
-async def migrated(postgres: str) -> AsyncIterator[str]:
-    """The name of a template database with the toy's tables and positions."""
-    name = f"toy_template_{uuid.uuid4().hex[:8]}"
-    await create(postgres, name)
-    connection = await asyncpg.connect(f"{postgres}/{name}")
-    await migrate(connection, toy_service().migrations)
-    await connection.execute(
-        "INSERT INTO positions (speaker, lane) SELECT s, l FROM unnest(ARRAY['order', 'credit']) s, "
-        f"generate_series(0, {LANES - 1}) l"
-    )
-    await connection.close()
-    yield name
-    await drop_database(f"{postgres}/{name}")
-
-
 CreateToyDatabase = Callable[[], Awaitable[Database]]
-
-
-@pytest_asyncio.fixture
-async def toy_databases(postgres: str, migrated: str) -> AsyncIterator[CreateToyDatabase]:
-    """`await toy_databases()`: one more database of the toy."""
-    made: list[Database] = []
-
-    async def make() -> Database:
-        made.append(Database(postgres, f"t{uuid.uuid4().hex[:10]}_"))
-        await create(postgres, f"{made[-1].prefix}{SERVICE}", migrated)
-        return made[-1]
-
-    yield make
-    for database in made:
-        await drop_database(database.dsn)
-
-
-@pytest_asyncio.fixture
-async def database(toy_databases: CreateToyDatabase) -> Database:
-    """A database of the toy."""
-    return await toy_databases()
 
 
 class Replica:
@@ -169,26 +127,6 @@ class Replica:
 
 
 OpenReplica = Callable[..., Awaitable[Replica]]
-
-
-@pytest_asyncio.fixture
-async def open_replica(database: Database) -> AsyncIterator[OpenReplica]:
-    """`await open_replica(service=…)`: one more replica on the test's database."""
-    pools: list[Any] = []
-
-    async def make(service: Service | None = None, **options: Any) -> Replica:
-        pools.append(await connect_pool(database.dsn))
-        return Replica(service or toy_service(), pools[-1], **options)
-
-    yield make
-    for pool in pools:
-        pool.terminate()
-
-
-@pytest_asyncio.fixture
-async def replica(open_replica: OpenReplica) -> Replica:
-    """A replica of the toy."""
-    return await open_replica()
 
 
 # ---- listeners that count

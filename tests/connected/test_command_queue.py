@@ -8,20 +8,8 @@ import pytest
 
 from shared.errors import ConflictError, ContractError, DomainError, UnavailableError
 from shared.eventsourced.decider import To
-from tests.connected.support_engine import (
-    Database,
-    OpenReplica,
-    Replica,
-    database,
-    eventually,
-    migrated,
-    open_replica,
-    replica,
-    toy_databases,
-)
+from tests.connected.support_engine import Database, OpenReplica, Replica, eventually
 from tests.engine.toy import NUMBERED, AddCoins, CoinsAdded, WriteReceipt, jar, toy_service
-
-__all__ = ["database", "eventually", "migrated", "open_replica", "replica", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 

@@ -9,26 +9,17 @@ import pytest
 
 from shared.errors import ConflictError
 from shared.eventsourced.cache import StateCache
-from shared.eventsourced.letters import BLOCKED, BLOCKED_MAX
+from shared.eventsourced.letters import BLOCKED, BLOCKED_MAX, COUNT_OPEN, COUNTED_MAX, count_open
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.unit_of_work import Batch, PositionsMoved
 from tests.connected.support_engine import (
-    Database,
     OpenReplica,
     Replica,
     counted_in_order,
     counting_service,
     counts,
-    database,
-    eventually,
-    migrated,
-    open_replica,
-    replica,
-    toy_databases,
 )
 from tests.engine.records import INBOUND, Record, headers_of, order_record
-
-__all__ = ["Database", "database", "eventually", "migrated", "open_replica", "replica", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 LANE = lane_of("C-1")
@@ -315,6 +306,19 @@ async def test_closed_letters_cost_a_batch_nothing(replica: Replica) -> None:
     plan = "\n".join(row[0] for row in await replica.pool.fetch(f"EXPLAIN {BLOCKED}"))
     assert "dead_letters_open" in plan
     assert "Seq Scan" not in plan
+
+
+async def test_open_letters_are_counted_to_a_bound_and_without_a_look_at_closed_ones(replica: Replica) -> None:
+    await keep(replica, "done", "order-S", each_its_own=True, count=20_000)
+    await keep(replica, "parked", "order-P", each_its_own=True, count=3)
+    await keep(replica, "waiting", "order-P", each_its_own=False, count=2)
+    await replica.pool.execute("ANALYZE dead_letters")
+    assert await count_open(replica.pool) == {"parked": 3, "waiting": 2}
+    plan = "\n".join(row[0] for row in await replica.pool.fetch(f"EXPLAIN {COUNT_OPEN}"))
+    assert "dead_letters_open" in plan
+    assert "Seq Scan" not in plan
+    await keep(replica, "parked", "order-Q", each_its_own=True, count=COUNTED_MAX)
+    assert sum((await count_open(replica.pool)).values()) == COUNTED_MAX
 
 
 async def test_closed_letters_are_deleted_when_they_are_old_and_open_ones_never(replica: Replica) -> None:

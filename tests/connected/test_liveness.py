@@ -12,21 +12,9 @@ import pytest
 from shared.frame import running as frame
 from shared.frame import turning
 from shared.frame.running import Running
-from tests.connected.support_engine import (
-    Database,
-    counting_service,
-    counts,
-    database,
-    eventually,
-    migrated,
-    running,
-    send,
-    toy_databases,
-)
+from tests.connected.support_engine import Database, counting_service, counts, eventually, running, send
 from tests.engine.records import order_record
 from tests.support.brokers import tansu_in
-
-__all__ = ["database", "migrated", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 STILL_SECONDS = 3.0

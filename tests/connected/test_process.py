@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from shared.contracts.credit import CreditApproved
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.decider import To
+from shared.frame.status import status_of
 from shared.kafka import CONTROL_TOPIC, ensure_topics
 from tests.connected.support_engine import (
     CreateToyDatabase,
@@ -25,19 +26,14 @@ from tests.connected.support_engine import (
     counted_in_order,
     counting_service,
     counts,
-    database,
     eventually,
-    migrated,
     running,
     send,
-    toy_databases,
 )
 from tests.engine.records import TOPIC, Record, headers_of, order_record
 from tests.engine.toy import AddCoins, jar, toy_service
 from tests.support.brokers import Choice, tansu_in
 from tests.support.hanging import way_to
-
-__all__ = ["database", "migrated", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 ROOT = Path(__file__).parents[2]
@@ -158,7 +154,7 @@ async def test_poison_on_the_wire_stops_nobody(database: Database, fresh_broker:
         await send(servers, good)
         await eventually(lambda: _positions(process, 6))
         assert await counted_in_order(process.pool) == ["O-C-1-1", "O-C-1-5", "O-C-1-6"]
-        status = await process.status()
+        status = await status_of(process)
         assert status["dead_letters"] == {"parked": 4}
         assert status["missing"] == {}
 

@@ -6,19 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.connected.support_engine import (
-    CreateToyDatabase,
-    Database,
-    database,
-    eventually,
-    migrated,
-    running,
-    toy_databases,
-)
+from tests.connected.support_engine import Database, eventually, running
 from tests.engine.toy import toy_service
 from tests.support.hanging import way_to
-
-__all__ = ["CreateToyDatabase", "database", "migrated", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 NOBODY = "127.0.0.1:1"

@@ -26,20 +26,13 @@ from tests.connected.support_engine import (
     counted_in_order,
     counting_service,
     counts,
-    database,
     eventually,
     everything_on,
-    migrated,
-    open_replica,
-    replica,
     running,
-    toy_databases,
 )
 from tests.engine.records import INBOUND, Record
 from tests.engine.toy import SAYS, AddCoins, CoinsAdded, ReceiptWritten, jar, toy_service
 from tests.support.brokers import tansu_in
-
-__all__ = ["database", "migrated", "open_replica", "replica", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 

@@ -9,19 +9,9 @@ import pytest
 from shared.eventsourced.publishing import LANES, lane_of
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import connect_pool
-from tests.connected.support_engine import (
-    SERVICE,
-    CreateToyDatabase,
-    Replica,
-    counting_service,
-    migrated,
-    receipting_service,
-    toy_databases,
-)
+from tests.connected.support_engine import SERVICE, CreateToyDatabase, Replica, counting_service, receipting_service
 from tests.engine.records import Record, body_of, headers_of, placed
 from tests.support.slow_line import slow_line
-
-__all__ = ["migrated", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 

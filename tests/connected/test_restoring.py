@@ -9,23 +9,9 @@ from shared.errors import UnavailableError
 from shared.eventsourced.decider import To
 from shared.eventsourced.publishing import LANES, lane_of
 from shared.eventsourced.restoring import Said, key_in, mend, origin_problem, overtaken
-from tests.connected.support_engine import (
-    SERVICE,
-    Database,
-    Replica,
-    create,
-    database,
-    eventually,
-    migrated,
-    open_replica,
-    replica,
-    running,
-    toy_databases,
-)
+from tests.connected.support_engine import SERVICE, Database, Replica, create, eventually, running
 from tests.engine.toy import AddCoins, jar, toy_service
 from tests.support.databases import drop_database
-
-__all__ = ["database", "migrated", "open_replica", "replica", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 

@@ -17,20 +17,9 @@ from shared.eventsourced.migrating import MigrationError, check_tables, migrate
 from shared.eventsourced.projecting import Column, Table
 from shared.eventsourced.rows import merge_rows, write_rows
 from shared.eventsourced.store import Store, append
-from tests.connected.support_engine import (
-    Database,
-    Replica,
-    database,
-    eventually,
-    migrated,
-    open_replica,
-    replica,
-    toy_databases,
-)
+from tests.connected.support_engine import Database, Replica, eventually
 from tests.engine.test_rows import ALL
 from tests.engine.toy import AddCoins, CoinsAdded, jar, toy_service
-
-__all__ = ["database", "migrated", "open_replica", "replica", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 

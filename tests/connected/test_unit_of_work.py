@@ -14,20 +14,9 @@ from shared.eventsourced.rebuilding import rebuild
 from shared.eventsourced.store import Store
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Work
-from tests.connected.support_engine import (
-    Database,
-    OpenReplica,
-    Replica,
-    database,
-    migrated,
-    open_replica,
-    replica,
-    toy_databases,
-)
+from tests.connected.support_engine import Database, OpenReplica, Replica
 from tests.engine.records import order_record
 from tests.engine.toy import NUMBERED, AddCoins, WriteReceipt, jar, toy_service
-
-__all__ = ["database", "migrated", "open_replica", "replica", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 

@@ -116,7 +116,9 @@ def received(name: str, message: KafkaMessage) -> Received:
         value=message.value,
         headers=headers,
     )
-    return read(record, {}, BODY_BYTES_MAX)
+    item = read(record, {}, BODY_BYTES_MAX)
+    item.open()
+    return item
 
 
 def outside_event(name: str) -> CloudEvent:

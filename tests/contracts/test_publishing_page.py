@@ -59,6 +59,7 @@ def record(topic: str, value: bytes, key: bytes | None, headers: Any) -> SimpleN
 
 def understood(it: SimpleNamespace, kind: type[Any]) -> Any:
     received = read(it, {}, 1_000_000)
+    received.open()
     assert received.poison is None
     return Decoders(contracts(), {kind: None}).decode(received)
 

@@ -10,7 +10,8 @@ import pytest
 from services.credit.api import routes
 from services.credit.domain.credit_facts import CreditApproved
 from tests.credit.samples import LIMIT, OPENED, C, approved, declined, referred
-from tests.memory_commands import MemoryCommands, client_of
+from tests.memory_commands import MemoryCommands
+from tests.support.routes import client_of
 
 STREAM = f"credit-account-{C}"
 AT = datetime(2026, 3, 31, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.credit.domain.credit_account import CreditAccount, credit_account
@@ -35,6 +35,7 @@ from services.credit.domain.credit_facts import (
 from services.credit.domain.queue import Queue
 from shared.errors import DomainError
 from tests.credit.samples import C, invoice, release
+from tests.support.examples import examples
 
 ORDERS = st.sampled_from([f"O-{n}" for n in range(8)])
 AMOUNTS = st.integers(0, 500)
@@ -101,7 +102,7 @@ def exposure_of(history: Sequence[Any], currency: str) -> int:
 
 
 @given(st.lists(COMMANDS, max_size=60))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_exposure_recomputed_from_the_history_is_the_stored_one(commands: list[CreditCommand]) -> None:
     history: list[Any] = []
     for _, _, facts, after in run(commands):
@@ -113,7 +114,7 @@ def test_exposure_recomputed_from_the_history_is_the_stored_one(commands: list[C
 
 
 @given(st.lists(COMMANDS, max_size=60))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_policy_never_approves_beyond_the_limit_nor_for_a_held_account(commands: list[CreditCommand]) -> None:
     for before, command, facts, after in run(commands):
         done = {order_id for book in before.books.values() for order_id, ahead in book.ahead.items() if ahead.final}
@@ -130,7 +131,7 @@ def test_policy_never_approves_beyond_the_limit_nor_for_a_held_account(commands:
 
 
 @given(st.lists(COMMANDS, max_size=60))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_every_order_is_answered_and_nothing_that_fits_is_left_waiting(commands: list[CreditCommand]) -> None:
     for before, command, facts, after in run(commands):
         if isinstance(command, RequestCredit):
@@ -148,7 +149,6 @@ def test_every_order_is_answered_and_nothing_that_fits_is_left_waiting(commands:
         lambda total: st.tuples(st.just(total), st.lists(st.integers(0, total), max_size=5).map(sorted))
     )
 )
-@settings(deadline=None)
 def test_exposure_does_not_change_at_the_instant_of_invoicing(parts: tuple[int, list[int]]) -> None:
     """Rule 10, for every way to split an order into invoices that sum to it."""
     total, cuts = parts
@@ -169,7 +169,7 @@ def test_exposure_does_not_change_at_the_instant_of_invoicing(parts: tuple[int, 
     ),
     st.integers(0, 50),
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_the_queue_answers_like_a_plain_list(steps: list[Any], within: int) -> None:
     queue, plain = Queue(), list[tuple[int, str, int]]()
     for step in steps:

@@ -7,7 +7,7 @@ import pytest
 
 from o2c.stack import SERVICES
 from shared.settings import Settings
-from tests.deploy.files import ROOT, compose, documents, settings_variables
+from tests.deploy.files import ROOT, compose, settings_variables
 
 
 def service(name: str) -> dict[str, Any]:
@@ -73,12 +73,6 @@ def test_mounted_files_are_there() -> None:
         for volume in service(name).get("volumes", []):
             if volume.startswith("./"):
                 assert (ROOT / volume.split(":")[0]).exists(), volume
-
-
-def test_prometheus_scrapes_every_service() -> None:
-    (read,) = documents(ROOT / "deploy" / "prometheus" / "prometheus.yml")
-    (job,) = [each for each in read["scrape_configs"] if each["job_name"] == "o2c"]
-    assert [each["targets"] for each in job["static_configs"]] == [[f"{name}:8080"] for name in SERVICES]
 
 
 def test_both_stages_of_the_image_have_one_pinned_base_and_it_runs_as_nobody() -> None:

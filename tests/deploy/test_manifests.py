@@ -196,6 +196,6 @@ def test_the_tool_knows_every_service() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_an_overlay_has_the_three_steps_of_a_roll_out(overlay: str) -> None:
+def test_an_overlay_has_the_three_steps_of_a_roll_out_and_the_monitoring(overlay: str) -> None:
     (whole,) = documents(KUBERNETES / "overlays" / overlay / "kustomization.yaml")
-    assert whole["resources"] == ["platform", "migrations", "services"]
+    assert whole["resources"] == ["platform", "migrations", "services", "../../monitoring"]

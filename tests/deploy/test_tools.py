@@ -153,6 +153,20 @@ def test_every_reference_is_met(rendered: dict[str, Path], overlay: str) -> None
         assert labels["app.kubernetes.io/component"] == name.removeprefix("o2c-")
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_prometheus_and_grafana_are_given_what_they_pick_up(rendered: dict[str, Path], overlay: str) -> None:
+    found = parsed(rendered[overlay].read_text())
+    monitoring = [of_kind(found, "PodMonitor")["o2c"], of_kind(found, "PrometheusRule")["o2c"]]
+    dashboards = of_kind(found, "ConfigMap")["o2c-dashboards"]
+    assert {each["metadata"]["namespace"] for each in (*monitoring, dashboards)} == {"o2c"}
+    assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert {json.loads(text)["uid"] for text in dashboards["data"].values()} == {
+        "o2c-flow",
+        "o2c-money",
+        "o2c-services",
+    }
+
+
 def test_production_is_safe_against_the_loss_of_a_machine(rendered: dict[str, Path]) -> None:
     found = parsed(rendered["production"].read_text())
     assert {each["spec"]["minReplicaCount"] for each in of_kind(found, "ScaledObject").values()} == {2}

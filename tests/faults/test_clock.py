@@ -23,6 +23,10 @@ READS_THE_WALL_CLOCK = {
     "services/analytics/pages/figures.py",  # what is shown to people as of now; nothing of it is stored
     "services/analytics/pages/live.py",
     "services/analytics/pages/rendering.py",
+    "shared/telemetry/batches.py",  # when a span began and ended; of metrics, how long orders have waited
+    "shared/telemetry/otlp.py",
+    "shared/telemetry/requests.py",
+    "shared/telemetry/stages.py",
 }
 
 

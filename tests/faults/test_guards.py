@@ -33,19 +33,12 @@ from tests.connected.support_engine import (
     Replica,
     counting_service,
     counts,
-    database,
     eventually,
     everything_on,
-    migrated,
-    open_replica,
-    replica,
     send,
-    toy_databases,
 )
 from tests.engine.records import Record, order_record
 from tests.engine.toy import SAYS, AddCoins, Count, jar, tally, toy_service
-
-__all__ = ["database", "migrated", "open_replica", "replica", "toy_databases"]
 
 pytestmark = pytest.mark.faults
 

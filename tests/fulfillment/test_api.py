@@ -3,24 +3,24 @@
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from services.fulfillment.api import routes
-from shared.http import install_problems
 from tests.fulfillment.test_flow import cancel, confirmed, warehouse
+from tests.in_memory import InMemory
+from tests.support.routes import plain_client_of
 
 AT = "2026-03-31T14:30:00+00:00"
 
 
 @pytest.fixture
-def client() -> TestClient:
-    house = warehouse()
-    app = FastAPI()
-    install_problems(app)
-    app.include_router(routes(house))
-    app.state.house = house
-    return TestClient(app)
+def house() -> InMemory:
+    return warehouse()
+
+
+@pytest.fixture
+def client(house: InMemory) -> TestClient:
+    return plain_client_of(routes, house)
 
 
 def post(client: TestClient, path: str, **body: Any) -> tuple[int, Any]:
@@ -28,9 +28,9 @@ def post(client: TestClient, path: str, **body: Any) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-def stocked_and_ordered(client: TestClient) -> None:
+def stocked_and_ordered(client: TestClient, house: InMemory) -> None:
     post(client, "/receipts", receipt_id="R-1", sku="A", quantity=5)
-    client.app.state.house.hear(confirmed(("A", 3)))  # type: ignore[attr-defined]
+    house.hear(confirmed(("A", 3)))
 
 
 def test_a_receipt(client: TestClient) -> None:
@@ -62,8 +62,8 @@ def test_an_adjustment(client: TestClient) -> None:
     assert (status, problem["code"]) == (409, "below_zero")
 
 
-def test_a_shipment(client: TestClient) -> None:
-    stocked_and_ordered(client)
+def test_a_shipment(client: TestClient, house: InMemory) -> None:
+    stocked_and_ordered(client, house)
     body = {"shipment_id": "S-1", "order_id": "O-1", "shipped_at": AT, "lines": [{"line_no": 1, "quantity": 2}]}
     status, shown = post(client, "/shipments", **body)
     assert (status, shown["status"], shown["lines"]) == (201, "shipped", [{"line_no": 1, "sku": "A", "quantity": 2}])
@@ -77,8 +77,8 @@ def test_a_shipment_of_an_unknown_order_waits(client: TestClient) -> None:
     assert (status, shown["status"], shown["lines"]) == (201, "waiting", [])
 
 
-def test_a_delivery(client: TestClient) -> None:
-    stocked_and_ordered(client)
+def test_a_delivery(client: TestClient, house: InMemory) -> None:
+    stocked_and_ordered(client, house)
     assert post(client, "/shipments/S-1/delivered", order_id="O-1", delivered_at=AT)[0] == 404
     post(client, "/shipments", shipment_id="S-1", order_id="O-1", shipped_at=AT)
     status, shown = post(client, "/shipments/S-1/delivered", order_id="O-1", delivered_at=AT)
@@ -86,8 +86,8 @@ def test_a_delivery(client: TestClient) -> None:
     assert post(client, "/shipments/S-1/delivered", order_id="O-1", delivered_at=AT) == (200, shown)
 
 
-def test_a_return(client: TestClient) -> None:
-    stocked_and_ordered(client)
+def test_a_return(client: TestClient, house: InMemory) -> None:
+    stocked_and_ordered(client, house)
     post(client, "/shipments", shipment_id="S-1", order_id="O-1", shipped_at=AT)
     body = {"return_id": "RT-1", "order_id": "O-1", "lines": [{"line_no": 1, "quantity": 2}], "reason": "too small"}
     status, shown = post(client, "/returns", **body)
@@ -100,9 +100,9 @@ def test_a_return(client: TestClient) -> None:
     assert post(client, "/returns/RT-1/received", **{**received, "restocked": False})[0] == 409
 
 
-def test_an_order_is_shown_with_its_etag_and_if_match_is_heeded(client: TestClient) -> None:
+def test_an_order_is_shown_with_its_etag_and_if_match_is_heeded(client: TestClient, house: InMemory) -> None:
     assert client.get("/fulfillments/O-1").status_code == 404
-    stocked_and_ordered(client)
+    stocked_and_ordered(client, house)
     answer = client.get("/fulfillments/O-1")
     assert answer.json()["status"] == "reserved"
     assert answer.json()["lines"][0] == {
@@ -119,15 +119,15 @@ def test_an_order_is_shown_with_its_etag_and_if_match_is_heeded(client: TestClie
     assert client.post("/shipments", json=body, headers=seen).status_code == 201
 
 
-def test_a_shipment_of_a_cancelled_order_is_refused(client: TestClient) -> None:
-    stocked_and_ordered(client)
-    client.app.state.house.hear(cancel())  # type: ignore[attr-defined]
+def test_a_shipment_of_a_cancelled_order_is_refused(client: TestClient, house: InMemory) -> None:
+    stocked_and_ordered(client, house)
+    house.hear(cancel())
     status, problem = post(client, "/shipments", shipment_id="S-1", order_id="O-1", shipped_at=AT)
     assert (status, problem["code"]) == (409, "order_cancelled")
 
 
-def test_waiting_orders_are_filled_on_request(client: TestClient) -> None:
-    stocked_and_ordered(client)
+def test_waiting_orders_are_filled_on_request(client: TestClient, house: InMemory) -> None:
+    stocked_and_ordered(client, house)
     answer = client.post("/stock/A/fill-backorders")
     assert (answer.status_code, answer.json()) == (200, {"orders_filled": 0, "quantity_filled": 0})
 

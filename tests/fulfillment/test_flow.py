@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.fulfillment.app import service
@@ -236,7 +236,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(STEPS, st.booleans())
 def test_stocks_and_orders_always_agree(steps: list[tuple[str, str, Any]], ship_complete: bool) -> None:
     house = warehouse()

@@ -28,11 +28,9 @@ def test_percentiles_are_values_that_were_measured() -> None:
 
 def test_a_process_is_charged_for_what_it_and_its_children_use() -> None:
     burn = "import time; t = time.process_time()\nwhile time.process_time() - t < 0.3: pass\n"
-    child = f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', {burn + 'time.sleep(60)'!r}])"
-    parent = subprocess.Popen(
-        [sys.executable, "-c", f"{child}\ntime.sleep(1.5); print('x', flush=True); time.sleep(60)"],
-        stdout=subprocess.PIPE,
-    )
+    child = f"{burn}print('burnt', flush=True); time.sleep(60)"
+    start = f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE)
     try:
         assert parent.stdout is not None
         parent.stdout.readline()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from o2c.data import demo_orders
@@ -15,6 +15,7 @@ from o2c.importing import ImportReport, open_text, read_orders
 from o2c.importing.rows import ORDER_LINES_MAX
 from shared.contracts.inbound import Customer, Order, RequestedLine
 from shared.errors import ContractError
+from tests.support.examples import examples
 
 RETAIL = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 PLAIN = "order_id,customer_id,country,currency,sku,quantity,unit_price,tax_rate_percent,placed_at"
@@ -237,7 +238,7 @@ CELLS = st.one_of(
 ROWS = st.lists(st.lists(CELLS, min_size=1, max_size=9), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(ROWS)
 def test_whatever_the_rows_are_all_are_accounted_for(rows: list[list[str]]) -> None:
     buffer = io.StringIO(newline="")
@@ -251,7 +252,7 @@ def test_whatever_the_rows_are_all_are_accounted_for(rows: list[list[str]]) -> N
     assert len(ids) == len(set(ids)) == report.orders
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(
         st.tuples(

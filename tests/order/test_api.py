@@ -9,7 +9,7 @@ import pytest
 
 from services.order.api import routes
 from services.order.domain.order_facts import OrderRejected
-from tests.memory_commands import MemoryCommands, client_of
+from tests.memory_commands import MemoryCommands
 from tests.order.samples import (
     CONFIRMED,
     CREDITED,
@@ -22,6 +22,7 @@ from tests.order.samples import (
     C,
     O,
 )
+from tests.support.routes import client_of
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 BODY: dict[str, Any] = {

@@ -5,7 +5,7 @@ from itertools import permutations
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.order.domain.order import Order, Status, order
@@ -61,6 +61,7 @@ from tests.order.samples import (
     rejected,
     shipped,
 )
+from tests.support.examples import examples
 
 # ---- the table
 
@@ -319,7 +320,7 @@ ENDS = {"cancelled", "rejected", "completed"}
 
 
 @given(st.lists(st.sampled_from([PLACE, CANCEL, REJECT, *LATER]), max_size=40))
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_an_end_is_an_end_and_money_adds_up(commands: list[OrderCommand]) -> None:
     state: Order = order.initial
     history: list[Any] = []
@@ -349,7 +350,7 @@ def test_an_end_is_an_end_and_money_adds_up(commands: list[OrderCommand]) -> Non
 
 
 @given(st.permutations(LATER[5:11]))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_every_order_of_arrival_completes_the_order_exactly_once(heard: list[OrderCommand]) -> None:
     """A speaker's own messages keep their order, so its final one is its last; between speakers anything goes."""
     rank = {id(command): n for n, command in enumerate(LATER)}

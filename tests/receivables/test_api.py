@@ -5,18 +5,18 @@ from datetime import date
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter
 from fastapi.testclient import TestClient
 
 from services.receivables.api import routes
 from services.receivables.domain.account import account
 from services.receivables.policies import ReceivablesPolicy, reactions
 from shared.errors import ConflictError
-from shared.eventsourced.commands import Outcome
+from shared.eventsourced.commands import Commands, Outcome
 from shared.eventsourced.decider import Decider, To
 from shared.eventsourced.facts import Meta, Recorded
-from shared.http import install_problems
 from tests.receivables.given import CUSTOMER, DUE, ISSUED, PAID, book
+from tests.support.routes import plain_client_of
 
 TODAY = date(2026, 3, 25)
 BODY = {
@@ -77,12 +77,13 @@ def commands() -> MemoryCommands:
     return MemoryCommands()
 
 
+def routes_of_today(commands: Commands) -> APIRouter:
+    return routes(commands, lambda: TODAY)
+
+
 @pytest.fixture
 def client(commands: MemoryCommands) -> TestClient:
-    app = FastAPI()
-    install_problems(app)
-    app.include_router(routes(commands, lambda: TODAY))
-    return TestClient(app)
+    return plain_client_of(routes_of_today, commands)
 
 
 def given_booked(commands: MemoryCommands) -> str:

@@ -26,6 +26,7 @@ from shared.errors import DomainError
 from shared.eventsourced.facts import Meta, Recorded
 from shared.eventsourced.projecting import FactProjection
 from tests.receivables.given import apply, book, credit_note, number_of, pay, unapply, write_off
+from tests.support.examples import examples
 
 START = date(2026, 3, 1)
 CURRENCIES = ("EUR", "GBP")
@@ -143,7 +144,7 @@ histories = st.lists(steps, min_size=5, max_size=30).map(history_of)
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_every_entry_balances_and_has_an_id_of_its_own(history: History) -> None:
     entries = [fact for fact in history.facts if isinstance(fact, JournalPosted)]
     assert len({entry.entry_id for entry in entries}) == len(entries) == history.state.entries
@@ -154,7 +155,7 @@ def test_every_entry_balances_and_has_an_id_of_its_own(history: History) -> None
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_sub_ledgers_are_their_control_accounts_rule_29(history: History) -> None:
     for currency in CURRENCIES:
         due = sum(i.open_minor for i in history.state.items.values() if i.currency == currency)
@@ -164,7 +165,7 @@ def test_sub_ledgers_are_their_control_accounts_rule_29(history: History) -> Non
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_received_is_applied_and_unapplied_rule_19(history: History) -> None:
     facts = history.facts
     for currency in CURRENCIES:
@@ -178,7 +179,7 @@ def test_received_is_applied_and_unapplied_rule_19(history: History) -> None:
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_no_item_is_ever_negative_or_more_than_its_invoice(history: History) -> None:
     for item in history.state.items.values():
         assert 0 < item.open_minor <= item.total_minor
@@ -186,7 +187,7 @@ def test_no_item_is_ever_negative_or_more_than_its_invoice(history: History) -> 
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_the_indexes_hold_what_is_open_and_nothing_else(history: History) -> None:
     state = history.state
     keys = [key for chunk in state.item_index.chunks for key in chunk]
@@ -198,7 +199,6 @@ def test_the_indexes_hold_what_is_open_and_nothing_else(history: History) -> Non
 
 
 @given(histories)
-@settings(max_examples=100, deadline=None)
 def test_movements_as_of_any_day_are_the_control_account_of_that_day_rule_29(history: History) -> None:
     rows = rows_of(history.facts, "item_movements")
     for on in days_of(history):
@@ -214,7 +214,7 @@ def test_movements_as_of_any_day_are_the_control_account_of_that_day_rule_29(his
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_customer_credit_is_a_liability_on_any_day_rule_22(history: History) -> None:
     for on in days_of(history):
         assert all(balance(history.facts, CUSTOMER_CREDIT, currency, on) <= 0 for currency in CURRENCIES)
@@ -226,7 +226,7 @@ def days_of(history: History) -> list[date]:
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_read_tables_say_what_the_state_says(history: History) -> None:
     due: Counter[str] = Counter()
     for row in rows_of(history.facts, "open_items"):
@@ -258,7 +258,7 @@ def test_the_random_histories_reach_every_kind_of_fact() -> None:
     kinds: set[type[Any]] = set()
 
     @given(histories)
-    @settings(max_examples=100, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=100, database=None, derandomize=True)
     def collect(history: History) -> None:
         kinds.update(type(fact) for fact in history.facts)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +59,21 @@ def _labels(matchers: str) -> set[str]:
     return found
 
 
+@cache
+def _groups() -> list[Any]:
+    return [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+
+
 def of_rules() -> Iterator[tuple[str, str]]:
     """(where, expression) of all alerts and recorded rules."""
-    for path in RULES:
-        for group in yaml.safe_load(path.read_text())["groups"]:
-            for rule in group["rules"]:
-                yield rule.get("alert") or rule["record"], rule["expr"]
+    for group in _groups():
+        for rule in group["rules"]:
+            yield rule.get("alert") or rule["record"], rule["expr"]
 
 
 def recorded() -> set[str]:
     """The names of recorded rules."""
-    groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
-    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+    return {rule["record"] for group in _groups() for rule in group["rules"] if "record" in rule}
 
 
 def dashboard(path: Path) -> Any:

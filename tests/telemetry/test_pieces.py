@@ -19,7 +19,7 @@ from shared.telemetry.histogram import Histogram
 from shared.telemetry.metrics import Family, Metric, of
 from shared.telemetry.prometheus import rendered
 from shared.telemetry.requests import RequestFigures, Requests
-from shared.telemetry.stages import ORDERS_MAX, Delays, Stages
+from shared.telemetry.stages import Delays, Stages
 from shared.tracing import REQUEST, Request, caller, child_of, is_sampled, sample, trace_of
 
 PARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
@@ -234,10 +234,11 @@ def test_an_order_that_people_looked_at_says_nothing_of_how_fast_we_are() -> Non
     assert stages.seconds["shipped"].count == 1
 
 
-def test_only_so_many_orders_are_remembered() -> None:
+def test_only_so_many_orders_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.telemetry.stages.ORDERS_MAX", 10)
     stages = Stages()
-    stages.heard([message("order.OrderPlaced", 0, f"O-{n}") for n in range(ORDERS_MAX + 5)])
-    stages.heard([message("order.OrderConfirmed", 1, f"O-{n}") for n in (0, 4, 5, ORDERS_MAX)])
+    stages.heard([message("order.OrderPlaced", 0, f"O-{n}") for n in range(10 + 5)])
+    stages.heard([message("order.OrderConfirmed", 1, f"O-{n}") for n in (0, 4, 5, 10)])
     assert stages.seconds["confirmed"].count == 2
 
 

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import httpx
 
+from shared.answers import problem_said
+
 READ_SECONDS_MAX = 3.0
 """A page must not hang on a service that does: what is not there by then is shown as away."""
 ACT_SECONDS_MAX = 10.0
@@ -86,7 +88,9 @@ class Peers:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise PeerError(service, 0, f"{service} does not answer ({type(error).__name__})") from error
         if response.is_error:
-            raise _problem(service, response)
+            problem = problem_said(response)
+            detail = problem.detail or f"{service} answers {problem.line}"
+            raise PeerError(service, problem.status, detail, problem.reasons)
         return response
 
 
@@ -95,15 +99,3 @@ def _json(service: str, response: httpx.Response) -> Any:
         return response.json()
     except ValueError as error:
         raise PeerError(service, 0, f"{service} answers something that is not JSON") from error
-
-
-def _problem(service: str, response: httpx.Response) -> PeerError:
-    """An RFC 9457 problem as people may read it."""
-    plain = f"{service} answers {response.status_code} {response.reason_phrase}"
-    try:
-        document = response.json()
-        detail = str(document.get("detail") or document.get("title") or plain)
-        reasons = tuple((str(e["field"]), str(e["message"])) for e in document.get("errors", ()))
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return PeerError(service, response.status_code, plain)
-    return PeerError(service, response.status_code, detail, reasons)

@@ -13,14 +13,12 @@ import pytest_asyncio
 
 from shared.eventsourced import command_queue, consumer, faults, letters, relay, retrying, rows, store, unit_of_work
 from shared.eventsourced.decider import To
-from tests.connected.support_engine import Database, database, migrated, toy_databases
+from tests.connected.support_engine import Database
 from tests.engine.stateful.model import Step
 from tests.engine.stateful.service import UNWRITABLE, heap
 from tests.engine.stateful.stepping import AwaitPoint, Crash, all_awaits
 from tests.engine.stateful.system import CUSTOMERS, LANE, System, impatient, order, outside, quicken
 from tests.engine.toy import AddCoins, WriteReceipt, jar
-
-__all__ = ["database", "migrated", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 

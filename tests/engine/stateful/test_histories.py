@@ -17,20 +17,10 @@ import pytest
 from shared.errors import ConflictError, UnavailableError
 from shared.eventsourced.decider import Decider, To
 from shared.eventsourced.store import Store
-from tests.connected.support_engine import (
-    Database,
-    OpenReplica,
-    Replica,
-    database,
-    migrated,
-    open_replica,
-    toy_databases,
-)
+from tests.connected.support_engine import Database, OpenReplica, Replica
 from tests.engine.stateful.linearizability import Operation, broken_streams
 from tests.engine.stateful.system import impatient, quicken
 from tests.engine.toy import ReceiptWritten, WriteReceipt, toy_service
-
-__all__ = ["database", "migrated", "open_replica", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 

@@ -4,10 +4,11 @@ from itertools import permutations
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.stateful.linearizability import Content, Operation, broken_streams, linearizable
+from tests.support.examples import examples
 
 
 def append(
@@ -113,6 +114,6 @@ def operations(draw: st.DrawFn) -> Operation:
 
 
 @given(st.lists(operations(), max_size=5))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300, derandomize=True)
 def test_the_search_finds_what_trying_all_orders_finds(history: list[Operation]) -> None:
     assert linearizable(history) == by_trying_all(history)

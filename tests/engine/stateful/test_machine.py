@@ -15,15 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from shared.eventsourced.decider import To
-from tests.connected.support_engine import Database, database, migrated, toy_databases
+from tests.connected.support_engine import Database
 from tests.engine.records import Record
 from tests.engine.stateful.model import Spoken
 from tests.engine.stateful.service import UNWRITABLE, heap
 from tests.engine.stateful.stepping import Crash
 from tests.engine.stateful.system import CUSTOMERS, LANE, OTHER_LANE, System, impatient, order, outside, quicken
 from tests.engine.toy import AddCoins, WriteReceipt, jar
-
-__all__ = ["database", "migrated", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 
