@@ -14,17 +14,11 @@ from shared.eventsourced.commands import Commands
 from shared.eventsourced.decider import To
 from shared.frame.running import Running
 from tests.connected.support_engine import (
-    CreateToyDatabase,
     Database,
-    database,
     eventually,
-    migrated,
     running,
-    toy_databases,
 )
 from tests.engine.toy import AddCoins, jar, toy_service
-
-__all__ = ["CreateToyDatabase", "database", "migrated", "toy_databases"]
 
 pytestmark = pytest.mark.connected
 NOBODY = "127.0.0.1:1"
