@@ -119,6 +119,7 @@ async def _said(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> dict[
         for records in (await consumer.getmany(timeout_ms=500, max_records=5_000)).values():
             for record in records:
                 received = read(record, {record.topic: service}, BODY_BYTES_MAX)
+                received.open()
                 place = received.lane, received.sequence
                 if received.poison is None and place not in found:
                     found[place] = Said(received.id, received.type, _number(received.body))

@@ -6,11 +6,13 @@ it begins, by its id, and the flag says so to everybody after.
 """
 
 import os
+import re
 from contextvars import ContextVar
 from hashlib import blake2b
 from itertools import count
 
 _spans = count(int.from_bytes(os.urandom(7), "big"))
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _SAMPLED = frozenset("13579bdf")
 _RANGE = 1 << 64
 
@@ -24,6 +26,11 @@ class _Sampling:
 def sample(ratio: float) -> None:
     """From now on sample this share (0 to 1) of the traces that begin here."""
     _Sampling.below = round(ratio * _RANGE)
+
+
+def traceparent_of(value: bytes | None) -> str:
+    """A header's traceparent, or "" for what is none: the W3C recommendation asks to ignore what cannot be read."""
+    return value.decode("ascii") if value is not None and _TRACEPARENT.fullmatch(value) else ""
 
 
 def child_of(traceparent: str, order_id: str = "") -> str:

@@ -145,7 +145,8 @@ class Rig:
     async def chain(self, run: str, messages: int, *, seed: int) -> float:
         """Events per second of the bare chain on the same database server and broker. `run` is new each time."""
         self.watch(f"bare chain, {run}", 0, 0)
-        partitions = settings().kafka_partitions
+        advised = self.stack.broker.advice.get("O2C_KAFKA_PARTITIONS")
+        partitions = int(advised or settings().kafka_partitions)  # as many as the services have
         chain = BareChain(self.where.database_url, self.where.kafka_servers, partitions=partitions)
         return messages * STAGES / await chain.run(run, messages, seed=seed)
 

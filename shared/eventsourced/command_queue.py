@@ -9,7 +9,7 @@ from typing import Any
 from shared.errors import UnavailableError
 from shared.eventsourced.commands import Outcome
 from shared.eventsourced.decider import Decider, To
-from shared.eventsourced.faults import isolating, passes
+from shared.eventsourced.faults import isolating, unavailable
 from shared.eventsourced.store import Store
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Work
@@ -58,7 +58,7 @@ class CommandQueue:
             async with self._pool.acquire(timeout=5) as connection:
                 entry = (await self._store.load(connection, {stream: decider}))[stream]
         except Exception as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return entry.state, entry.version
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
@@ -67,7 +67,7 @@ class CommandQueue:
                 rows: Sequence[Any] = await connection.fetch(sql, *args, timeout=5)
                 return rows
         except Exception as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def run(self) -> None:
         """Decide what is queued, group by group; ends when closed and empty."""
@@ -81,7 +81,7 @@ class CommandQueue:
                 await isolating(group, self._decide, self._spoil)
             except Exception as error:
                 for asked in group:
-                    _fail(asked, _unavailable(error))
+                    _fail(asked, unavailable(error))
 
     @property
     def waiting(self) -> int:
@@ -112,7 +112,3 @@ class CommandQueue:
 def _fail(asked: _Asked, error: Exception) -> None:
     if not asked.answer.done():
         asked.answer.set_exception(error)
-
-
-def _unavailable(error: Exception) -> Exception:
-    return UnavailableError(f"the store does not answer: {type(error).__name__}") if passes(error) else error

@@ -7,10 +7,12 @@ are waited for inside the handler; a message that can never be processed is park
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
@@ -101,15 +103,16 @@ def subscribe(
 
     async def take(consumer: Any) -> tuple[Any, ...]:
         # FastStream's own sleeps as long again after a poll that brought nothing: the next record would wait for that.
-        found = await poll(consumer, poll_ms)
-        if gather_ms and 0 < len(found) < GATHERED_MAX:
+        found = await poll(consumer, poll_ms, records_max)
+        if gather_ms and 0 < len(found) < min(GATHERED_MAX, records_max):
             await asyncio.sleep(gather_ms / 1000)
-            found += await poll(consumer, 0)
+            # What is in hand counts as consumed: it must not go because the question for more fails.
+            with suppress(KafkaError):
+                found += await poll(consumer, 0, records_max - len(found))
         return found
 
-    async def poll(consumer: Any, timeout_ms: int) -> tuple[Any, ...]:
-        found = await consumer.getmany(timeout_ms=timeout_ms, max_records=records_max)
-        return tuple(chain(*found.values()))
+    async def poll(consumer: Any, timeout_ms: int, most: int) -> tuple[Any, ...]:
+        return tuple(chain(*(await consumer.getmany(timeout_ms=timeout_ms, max_records=most)).values()))
 
     async def on_records(records: list[Any]) -> None:
         await handler(records)
@@ -132,7 +135,7 @@ class Consumer:
         body_bytes_max: int,
         on_heard: Callable[[Sequence[Received]], None] = lambda received: None,
     ) -> None:
-        """`on_heard`: told of every batch that is committed and holds no repeats; must not raise."""
+        """`on_heard`: told of every batch that is committed whole, without repeats and holes; must not raise."""
         self._on_heard = on_heard
         self.figures = HearingFigures()
         self._work = work
@@ -177,7 +180,7 @@ class Consumer:
         self.records += len(records)
         self.figures.records.add(len(records))
         self.figures.seconds.add(watch.total())
-        if self.duplicates == duplicates:
+        if self.duplicates == duplicates and not self.gaps:
             self._on_heard(received)
         self.turned_at = time.monotonic()
 

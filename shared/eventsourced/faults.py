@@ -53,6 +53,11 @@ class Backoff:
         self._seconds = min(self._seconds * 2, WAIT_SECONDS_MAX)
 
 
+def unavailable(error: Exception) -> Exception:
+    """What a caller is told of a fault of the store: to try again, if it passes; else the error as it is."""
+    return UnavailableError(f"the store does not answer: {type(error).__name__}") if passes(error) else error
+
+
 async def isolating(
     items: Sequence[T],
     run: Callable[[Sequence[T]], Awaitable[None]],

@@ -45,8 +45,8 @@ def migration_files(folders: Iterable[Path]) -> list[tuple[int, Path]]:
 async def migrate(connection: Any, service_folder: Path) -> list[int]:
     """Apply what is missing, each file in one transaction; returns the numbers applied."""
     applied: list[int] = []
-    await connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
     try:
+        await connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations (number integer PRIMARY KEY, name text NOT NULL, "
             "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -71,7 +71,8 @@ async def migrate(connection: Any, service_folder: Path) -> list[int]:
                 )
             applied.append(number)
     finally:
-        await connection.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+        # All of them: whoever gave up waiting does not know whether it was granted.
+        await connection.execute("SELECT pg_advisory_unlock_all()")
     return applied
 
 

@@ -1,6 +1,5 @@
 """Kafka records → what was received: CloudEvents envelopes read tolerantly; nothing in a record can raise here."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,6 +13,7 @@ from shared.errors import ContractError, Problem
 from shared.eventsourced.letters import Letter
 from shared.eventsourced.policy import Heard
 from shared.eventsourced.publishing import SEQUENCE_MAX, lane_of_bytes, source_of
+from shared.tracing import traceparent_of
 
 ID_BYTES_MAX = 512
 """Longest id, type or subject header we take."""
@@ -71,7 +71,7 @@ class Received(msgspec.Struct, gc=False):
             self.type,
             self.said_at,
             _text(self.headers.get("ce_subject")),
-            _traceparent(self.headers.get("traceparent")),
+            traceparent_of(self.headers.get("traceparent")),
             self.stream,
         )
 
@@ -189,15 +189,6 @@ def _instant(value: bytes | None, record_ms: int) -> datetime:
 
 def _text(value: bytes | None) -> str:
     return value.decode("utf-8", "replace").replace("\x00", "")[:ID_BYTES_MAX] if value else ""
-
-
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-def _traceparent(value: bytes | None) -> str:
-    if value is None or not _TRACEPARENT.fullmatch(value):
-        return ""
-    return value.decode("ascii")
 
 
 class Decoders:

@@ -213,7 +213,8 @@ class Relay:
         upto, public = fresh or await self._read(connection)
         if upto <= self.cursor:
             return False
-        messages = [self._message(placed) for placed in public if placed.lane not in self._again]
+        public = [placed for placed in public if placed.lane not in self._again]  # that is said by `_backward`
+        messages = [self._message(placed) for placed in public]
         watch = Lap()
         await self._send(producer, self._topic, messages)
         seconds = watch.total()
@@ -249,7 +250,8 @@ class Relay:
         """What listeners asked to hear again: a second cursor that runs up to the first, for the asked lanes only."""
         if self._asked:
             asked = dict(self._asked)
-            start = await self._find(connection, asked)
+            from_the_first = all(sequence == 1 for sequence in asked.values())
+            start = 0 if from_the_first else await self._find(connection, asked)
             self._asked = {lane: n for lane, n in self._asked.items() if asked.get(lane) != n}
             log.info("relay says again", lanes=asked, after_id=start)
             self._again_cursor = min(start, self._again_cursor) if self._again else start
@@ -264,7 +266,7 @@ class Relay:
         if upto >= self.cursor:
             self._again = {}
             await self._store_cursor(connection, self.cursor)
-            if self._replay and not self._asked:
+            if self._replay:
                 await connection.execute("UPDATE relay SET replays_done = $1", self._replay)
                 self._replay = 0
         return True

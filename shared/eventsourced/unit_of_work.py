@@ -131,7 +131,7 @@ class UnitOfWork:
                             numbering = known
                     appended, entries = await self._write(connection, batch, decided, loaded, numbering)
             self._remember(entries, loaded)
-            if numbering is not None:
+            if numbering is not None and numbering.used:
                 self._numbers = numbering.last
             return appended
 

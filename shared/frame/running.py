@@ -18,7 +18,7 @@ from shared.errors import UnavailableError
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.command_queue import CommandQueue
 from shared.eventsourced.consumer import Consumer, subscribe
-from shared.eventsourced.faults import Backoff, passes
+from shared.eventsourced.faults import Backoff, passes, unavailable
 from shared.eventsourced.hearing import Translator
 from shared.eventsourced.migrating import check_tables, migrate
 from shared.eventsourced.projecting import MessageProjection
@@ -455,7 +455,10 @@ class Running:
 
         Asked in the store, because the replica whose relay leads may be another one, and Kafka may be away.
         """
-        await self.pool.execute("UPDATE relay SET replays_asked = replays_asked + 1")
+        try:
+            await self.pool.execute("UPDATE relay SET replays_asked = replays_asked + 1")
+        except Exception as error:
+            raise unavailable(error) from error
         self.relay.look()
         return LANES
 

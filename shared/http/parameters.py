@@ -1,6 +1,5 @@
 """Parameters that many routes take: page cursors and limits, days, If-Match, traceparent."""
 
-import re
 from datetime import date
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from pydantic import BeforeValidator
 from shared.errors import ContractError, Problem
 from shared.http.described import described
 from shared.http.problems import REQUIRED
+from shared.tracing import traceparent_of
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 500
@@ -28,12 +28,9 @@ def _written_day(value: object) -> object:
 Day = Annotated[date, BeforeValidator(_written_day)]
 """A day, written as YYYY-MM-DD and in no other way."""
 
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
 
 def _trace(traceparent: Annotated[str, Header(description="W3C trace context")] = "") -> str:
-    # An unreadable trace context is ignored, as the W3C recommendation asks: it must not fail a request.
-    return traceparent if _TRACEPARENT.fullmatch(traceparent) else ""
+    return traceparent_of(traceparent.encode("ascii", "replace"))
 
 
 Trace = Annotated[str, Depends(_trace)]

@@ -1,13 +1,12 @@
 """HTTP requests, counted and timed by route; those of sampled traces have a span that what they lead to hangs below."""
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.telemetry.histogram import SECONDS, Histogram
-from shared.tracing import REQUEST, Request, child_of, is_sampled
+from shared.tracing import REQUEST, Request, child_of, is_sampled, traceparent_of
 
 if TYPE_CHECKING:
     from shared.telemetry.spans import Spans
@@ -18,8 +17,6 @@ OTHER = "_OTHER"
 
 QUIET = ("/metrics", "/health/live", "/health/ready")
 """Asked by machines every few seconds: counted, but no span of its own."""
-
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class RequestFigures:
@@ -75,10 +72,9 @@ class Requests:
         if self._spans is None or scope["path"] in QUIET:
             return "", None
         headers = scope["headers"]
-        sent = next((value for name, value in headers if name == b"traceparent"), b"")
-        if not _TRACEPARENT.fullmatch(sent):
+        parent = traceparent_of(next((value for name, value in headers if name == b"traceparent"), None))
+        if not parent:
             return "", Request()
-        parent = sent.decode("ascii")
         own = child_of(parent)
         others = [header for header in headers if header[0] != b"traceparent"]
         scope["headers"] = [*others, (b"traceparent", own.encode("ascii"))]

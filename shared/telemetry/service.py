@@ -6,6 +6,7 @@ import resource
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from starlette.types import ASGIApp
 
 from shared.contracts.orders import OrderConfirmed, OrderPlaced
@@ -25,6 +26,8 @@ from shared.tracing import sample
 if TYPE_CHECKING:
     from shared.eventsourced.service import Service
     from shared.frame.running import Running
+
+log = structlog.get_logger()
 
 PARTS = ("store", "kafka", "consumer", "relay", "history", "process")
 """What may keep a process from being ready; see `Running.missing`."""
@@ -65,9 +68,12 @@ class Telemetry:
 
     def on_heard(self, received: Sequence[Received]) -> None:
         """A batch without repeats is committed. Never raises."""
-        self._delays.heard(received)
-        if self._stages is not None:
-            self._stages.heard(received)
+        try:
+            self._delays.heard(received)
+            if self._stages is not None:
+                self._stages.heard(received)
+        except Exception as error:
+            log.warning("a batch is not timed", error=f"{type(error).__name__}: {error}")
 
     @property
     def pushes(self) -> bool:

@@ -20,7 +20,7 @@ from shared.telemetry.metrics import Family, Metric, of
 from shared.telemetry.prometheus import rendered
 from shared.telemetry.requests import RequestFigures, Requests
 from shared.telemetry.stages import Delays, Stages
-from shared.tracing import REQUEST, Request, caller, child_of, is_sampled, sample, trace_of
+from shared.tracing import REQUEST, Request, caller, child_of, is_sampled, sample, trace_of, traceparent_of
 
 PARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
@@ -51,6 +51,15 @@ def test_the_callers_decision_to_sample_is_kept() -> None:
     sample(1.0)
     assert not is_sampled(child_of(f"{PARENT[:53]}00"))
     assert not is_sampled("")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, b"", b"00", b"ff" + PARENT[2:].encode(), PARENT.upper().encode(), f"00-{'0' * 32}{PARENT[35:]}".encode()],
+)
+def test_what_is_no_trace_context_is_ignored(value: bytes | None) -> None:
+    assert traceparent_of(PARENT.encode()) == PARENT
+    assert traceparent_of(value) == ""
 
 
 @given(st.integers(0, 100))
