@@ -251,11 +251,18 @@ async def said(system: System, crash: Crash | None) -> None:
     await system.hear(1, [order(A2, 3, "T", 2), order(A2, 4, "T", 2), outside(B, "bad", 13)])
     system.tape.failures += ["", "unheard", "lost"]
     await system.observer.execute("INSERT INTO said VALUES ('toy.NeverRecorded') ON CONFLICT DO NOTHING")
-    await system.observer.execute("UPDATE relay SET replays_asked = 1")
     await system.relay(0, crash, {LANE: 2})
     await system.relay(1)
-    assert await system.observer.fetchval("SELECT replays_done FROM relay") == 1
     assert {(m.lane, m.sequence) for m in system.tape.said()} == {(LANE, n) for n in range(1, 8)}
+
+
+async def replayed(system: System, crash: Crash | None) -> None:
+    """Everything is to be said again, and the relay that begins with it does not come to its end."""
+    await system.hear(1, FIRST)
+    await system.observer.execute("UPDATE relay SET replays_asked = 1")
+    await system.relay(0, crash)
+    await system.relay(1)
+    assert await system.observer.fetchval("SELECT replays_done FROM relay") == 1
 
 
 async def standing_by(system: System, crash: Crash | None) -> None:
@@ -287,6 +294,7 @@ SCENES: tuple[Scene, ...] = (
     pruned,
     rebuilt,
     said,
+    replayed,
     standing_by,
 )
 
