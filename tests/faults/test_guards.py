@@ -84,7 +84,8 @@ def _customer(n: int) -> Record:
 @asynccontextmanager
 async def _listening(servers: str, handler: Callable[[list[Any]], Awaitable[None]], topic: str) -> AsyncIterator[None]:
     broker = KafkaBroker(servers, enable_idempotence=False, logger=None, graceful_timeout=1)  # for who never ends
-    consuming.subscribe(broker, [topic], handler, group_id="credit", records_max=100, poll_ms=10, session_ms=6_000)
+    options = {"records_max": 100, "poll_ms": 10, "gather_ms": 0, "wait_ms": 100, "session_ms": 6_000}
+    consuming.subscribe(broker, [topic], handler, group_id="credit", **options)
     await broker.start()
     try:
         yield
