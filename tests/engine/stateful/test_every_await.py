@@ -25,8 +25,9 @@ pytestmark = pytest.mark.connected
 Scene = Callable[[System, Crash | None], Coroutine[Any, Any, None]]
 
 ENGINE = (command_queue, consumer, faults, letters, relay, retrying, rows, store, unit_of_work)
-NOT_OURS = ("connect_pool", "take", "poll", "on_records")
-"""Before the engine runs; and FastStream's side, where a crash is one of the whole process (see tests/faults)."""
+NOT_OURS = ("connect_pool", "take", "poll", "on_records", "count_open")
+"""Before the engine runs; FastStream's side, where a crash is one of the whole process (see tests/faults); and what
+only reads for people."""
 
 ALL_STOPS = range(500)
 """More than any scene has."""
