@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -101,25 +102,29 @@ def subscribe(
         isolation_level="read_uncommitted",  # nobody writes transactions; some brokers deliver aborted ones anyway
     )
 
-    async def take(consumer: Any) -> tuple[Any, ...]:
-        # FastStream's own sleeps as long again after a poll that brought nothing: the next record would wait for that.
-        found = await poll(consumer, poll_ms, records_max)
-        if gather_ms and 0 < len(found) < min(GATHERED_MAX, records_max):
-            await asyncio.sleep(gather_ms / 1000)
-            # What is in hand counts as consumed: it must not go because the question for more fails.
-            with suppress(KafkaError):
-                found += await poll(consumer, 0, records_max - len(found))
-        return found
-
-    async def poll(consumer: Any, timeout_ms: int, most: int) -> tuple[Any, ...]:
-        return tuple(chain(*(await consumer.getmany(timeout_ms=timeout_ms, max_records=most)).values()))
-
     async def on_records(records: list[Any]) -> None:
         await handler(records)
 
-    subscriber.get_msg = take
+    subscriber.get_msg = partial(take, records_max=records_max, poll_ms=poll_ms, gather_ms=gather_ms)
     subscriber(on_records)
     return subscriber
+
+
+async def take(consumer: Any, *, records_max: int, poll_ms: int, gather_ms: int) -> tuple[Any, ...]:
+    """The next batch, or nothing. FastStream's own sleeps as long again after a poll that brought nothing: the next
+    record would wait for that. KafkaError when the first poll fails."""
+    found = await poll(consumer, poll_ms, records_max)
+    if gather_ms and 0 < len(found) < min(GATHERED_MAX, records_max):
+        await asyncio.sleep(gather_ms / 1000)
+        # What is in hand counts as consumed: it must not go because the question for more fails.
+        with suppress(KafkaError):
+            found += await poll(consumer, 0, records_max - len(found))
+    return found
+
+
+async def poll(consumer: Any, timeout_ms: int, most: int) -> tuple[Any, ...]:
+    """The records of all partitions that are there, or come in time."""
+    return tuple(chain(*(await consumer.getmany(timeout_ms=timeout_ms, max_records=most)).values()))
 
 
 class Consumer:
