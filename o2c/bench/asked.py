@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from o2c.outside.plan import ALL_IN_FULL
-from o2c.outside.world import Course
 from o2c.stack import StackOptions
+
+if TYPE_CHECKING:
+    from o2c.outside.world import Course
 
 SEED = 1
 IN_FLIGHT = 3_000
@@ -26,8 +29,10 @@ class Asked:
     rate: float | None = None
     minutes: float | None = None
 
-    def course(self, *, in_flight: int = IN_FLIGHT, rate: float = 0.0, reserved_first: bool = False) -> Course:
+    def course(self, *, in_flight: int = IN_FLIGHT, rate: float = 0.0, reserved_first: bool = False) -> "Course":
         """All pay in full and all goods are there; what the user said wins."""
+        from o2c.outside.world import Course  # every start of a service would wait for it
+
         return Course(
             SEED,
             ALL_IN_FULL,

@@ -8,6 +8,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
@@ -21,6 +22,7 @@ _TAIL_LINES = 15
 _POLL_SECONDS = 0.02
 _KILLED_SECONDS_MAX = 10.0  # the kernel has to tear down large address spaces
 _PR_SET_PDEATHSIG = 1
+_AUTOGROUP = Path("/proc/self/autogroup")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,7 +38,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Launch:
-    """How a child is started. `environment` is all it sees; `account` None: as ourselves."""
+    """How a child is started. `environment` is all it sees; `account` None: as ourselves.
+
+    `niceness`: by how much it stands back where CPU is short, 0 to 19.
+    """
 
     argv: tuple[str, ...]
     log: Path
@@ -45,6 +50,7 @@ class Launch:
     account: Account | None = None
     stop_signal: Signals = signal.SIGTERM
     orphan_signal: Signals = signal.SIGTERM
+    niceness: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,13 +110,18 @@ def log_tail(log: Path) -> str:
     return "\n".join(lines[-_TAIL_LINES:]) or "(the log is empty)"
 
 
-def _dies_with(parent: int, orphan_signal: Signals) -> Callable[[], None]:
-    """For the child, before exec: let the kernel signal it when the thread that started it ends."""
+def _arranged(parent: int, launch: Launch) -> Callable[[], None]:
+    """For the child, before exec: let the kernel signal it when the thread that started it ends; stand back."""
 
     def arrange() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
+        _libc.prctl(_PR_SET_PDEATHSIG, int(launch.orphan_signal), 0, 0, 0)
         if os.getppid() != parent:  # it ended before we asked
             os._exit(1)
+        if launch.niceness:
+            os.nice(launch.niceness)
+            # Where the kernel shares CPU between sessions first (Linux with autogroups), only the session's counts.
+            with suppress(OSError), _AUTOGROUP.open("w") as group:
+                group.write(str(launch.niceness))
 
     return arrange
 
@@ -142,7 +153,7 @@ class Process:
                     group=account.gid if account else None,
                     extra_groups=[] if account else None,
                     start_new_session=True,
-                    preexec_fn=_dies_with(os.getpid(), launch.orphan_signal),
+                    preexec_fn=_arranged(os.getpid(), launch),
                 )
             except OSError as error:
                 raise StackError(f"cannot start {launch.argv[0]}: {error}") from error

@@ -1,12 +1,13 @@
 """One of our services as a child process: `o2c run NAME` on a given port, ready when its health check says so."""
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 
-import httpx
-
-from o2c.stack.ports import LOOPBACK, listens
+from o2c.stack.ports import LOOPBACK
 from o2c.stack.processes import Launch, Server
 
 _ANSWER_SECONDS_MAX = 2.0
@@ -14,10 +15,11 @@ _ANSWER_SECONDS_MAX = 2.0
 
 @dataclass
 class ServiceProcess(Server):
-    """A process that answers `GET /health/ready` with 200 once it does its work."""
+    """A process that answers `GET /health/ready` with 200 once it does its work. `niceness` as in `Launch`."""
 
     argv: tuple[str, ...] = field(kw_only=True)
     environment: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    niceness: int = field(default=0, kw_only=True)
 
     @property
     def url(self) -> str:
@@ -27,15 +29,20 @@ class ServiceProcess(Server):
     def launch(self) -> Launch:
         """With our own environment, where it listens, and what this stack says on top."""
         own = {"O2C_HTTP_HOST": LOOPBACK, "O2C_HTTP_PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
-        return Launch(argv=self.argv, log=self.log, environment={**os.environ, **own, **self.environment})
+        environment = {**os.environ, **own, **self.environment}
+        return Launch(argv=self.argv, log=self.log, environment=environment, niceness=self.niceness)
 
     async def ready(self) -> bool:
         """Whether it says so itself."""
-        if not await listens(self.port):
+        return await asyncio.to_thread(self._says_ready)
+
+    def _says_ready(self) -> bool:
+        # Asked often while everything starts and CPU is short: a client for all purposes costs ten times as much.
+        connection = HTTPConnection(LOOPBACK, self.port, timeout=_ANSWER_SECONDS_MAX)
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
             return False
-        # No proxy of a developer's environment knows our ports, and no certificates are needed for plain HTTP.
-        async with httpx.AsyncClient(timeout=_ANSWER_SECONDS_MAX, trust_env=False, verify=False) as client:
-            try:
-                return (await client.get(f"{self.url}/health/ready")).status_code == httpx.codes.OK
-            except httpx.HTTPError:
-                return False
+        finally:
+            connection.close()

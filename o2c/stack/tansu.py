@@ -10,8 +10,9 @@ gone, and the relays publish again from the event stores. What was seen with aio
 - Adding partitions (`create_partitions`) is not supported (IncompatibleBrokerVersion), nor is reading a group's offsets
   through the admin client (`list_consumer_group_offsets` closes the connection): ask a consumer for `committed`.
 - No idempotent producer (InitProducerId fails) and no transactions.
-- Joining a group takes half the consumer's `session_timeout_ms` (5 s at aiokafka's default of 10 s), however soon all
-  members are there. Generations are counted from 0, which aiokafka takes for none (see `shared/kafka_mends.py`).
+- Joining a group takes half the `session_timeout_ms` of its first member, in steps of a second (5 s at aiokafka's
+  default of 10 s), however soon all members are there. Generations are counted from 0, which aiokafka takes for none
+  (see `shared/kafka_mends.py`).
 """
 
 import importlib.resources
@@ -32,9 +33,9 @@ class Tansu(Broker):
 
     @property
     def advice(self) -> Mapping[str, str]:
-        """Whoever joins a group here waits for half of its session, so that is kept as short as is safe. Each question
+        """Whoever joins a group here waits for half of its session, so it is short. Each question
         for records looks at every partition several times, and one process of a service needs no more than one."""
-        return {"O2C_CONSUME_SESSION_MS": "3000", "O2C_KAFKA_PARTITIONS": "1"}
+        return {"O2C_CONSUME_SESSION_MS": "2000", "O2C_KAFKA_PARTITIONS": "1"}
 
     def launch(self) -> Launch:
         """It binds all interfaces unless told otherwise, so both of its addresses are spelt out."""

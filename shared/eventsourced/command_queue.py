@@ -1,6 +1,8 @@
 """Group commit: commands of concurrent HTTP requests share a transaction, and each gets its own answer."""
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +16,9 @@ from shared.eventsourced.store import Store
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Work
 from shared.tracing import caller, child_of
+
+BUSY_SECONDS = 1.0
+"""So long after the last command more are expected."""
 
 ANSWER_SECONDS_MAX = 10
 """A request waits no longer than this for its transaction; the command may still be carried out, so it says so."""
@@ -34,6 +39,7 @@ class CommandQueue:
         self._queue: deque[_Asked] = deque()
         self._wake = asyncio.Event()
         self._closed = False
+        self._asked_at = -math.inf
 
     async def execute(self, to: To[Any], *, corr: str = "", trace: str = "") -> Outcome:
         if self._closed or len(self._queue) >= self._queued_max:
@@ -43,6 +49,7 @@ class CommandQueue:
         work = Work((to,), corr or to.key, "http", child_of(parent, order_id), parent=parent)
         asked = _Asked(work, asyncio.get_running_loop().create_future())
         self._queue.append(asked)
+        self._asked_at = time.monotonic()
         self._wake.set()
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
@@ -82,6 +89,11 @@ class CommandQueue:
             except Exception as error:
                 for asked in group:
                     _fail(asked, unavailable(error))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command was asked for a moment ago."""
+        return time.monotonic() - self._asked_at < BUSY_SECONDS
 
     @property
     def waiting(self) -> int:

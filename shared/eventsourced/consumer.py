@@ -4,21 +4,18 @@ The batch is acknowledged only after its transaction is committed; a repeat fall
 are waited for inside the handler; a message that can never be processed is parked, and everything else goes on.
 """
 
-import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
-from itertools import chain
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from shared.eventsourced.faults import Backoff, isolating, passes
+from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator, sift
 from shared.eventsourced.reading import Received, read
 from shared.eventsourced.unit_of_work import Batch, Position, PositionsMoved, UnitOfWork
@@ -29,9 +26,9 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 240
 """How long a batch waits for a fault to pass before it is handed back: less than max_poll_interval_ms below."""
 
+LOOK_SECONDS = 0.2
+"""Repeats may come in large numbers: so often, at most, it is looked whether positions were set back."""
 
-GATHERED_MAX = 200
-"""A batch of so many messages waits for no more: it is large enough for its cost."""
 REDELIVERY_SECONDS = 5.0
 """A batch that was handed back comes again at once, if the partition is still ours."""
 
@@ -58,16 +55,13 @@ def subscribe(
     handler: Callable[[list[Any]], Awaitable[None]],
     *,
     group_id: str | None,
-    records_max: int,
-    poll_ms: int,
-    gather_ms: int,
+    gathering: Gathering,
     wait_ms: int,
     session_ms: int,
 ) -> Any:
     """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber.
 
-    `poll_ms`: for how long a poll that brings nothing lasts. `gather_ms`: for how long a small batch waits for more:
-    each costs as much as a hundred messages. `wait_ms`: for how long the broker may keep a question for more records.
+    `gathering`: takes its batches. `wait_ms`: for how long the broker may keep a question for records.
     """
 
     async def tolerant(records: tuple[Any, ...]) -> KafkaAckableMessage:
@@ -84,8 +78,6 @@ def subscribe(
     subscriber: Any = broker.subscriber(
         *topics,
         batch=True,
-        max_records=records_max,
-        batch_timeout_ms=poll_ms,
         group_id=group_id,
         # A group that is new hears everything; without a group (control messages) only what is said from now on.
         auto_offset_reset="earliest" if group_id else "latest",
@@ -105,26 +97,9 @@ def subscribe(
     async def on_records(records: list[Any]) -> None:
         await handler(records)
 
-    subscriber.get_msg = partial(take, records_max=records_max, poll_ms=poll_ms, gather_ms=gather_ms)
+    subscriber.get_msg = gathering.take
     subscriber(on_records)
     return subscriber
-
-
-async def take(consumer: Any, *, records_max: int, poll_ms: int, gather_ms: int) -> tuple[Any, ...]:
-    """The next batch, or nothing. FastStream's own sleeps as long again after a poll that brought nothing: the next
-    record would wait for that. KafkaError when the first poll fails."""
-    found = await poll(consumer, poll_ms, records_max)
-    if gather_ms and 0 < len(found) < min(GATHERED_MAX, records_max):
-        await asyncio.sleep(gather_ms / 1000)
-        # What is in hand counts as consumed: it must not go because the question for more fails.
-        with suppress(KafkaError):
-            found += await poll(consumer, 0, records_max - len(found))
-    return found
-
-
-async def poll(consumer: Any, timeout_ms: int, most: int) -> tuple[Any, ...]:
-    """The records of all partitions that are there, or come in time."""
-    return tuple(chain(*(await consumer.getmany(timeout_ms=timeout_ms, max_records=most)).values()))
 
 
 class Consumer:
@@ -149,6 +124,7 @@ class Consumer:
         self._read_positions = read_positions
         self._body_bytes_max = body_bytes_max
         self._backoff = Backoff()
+        self._looked_at = -math.inf
         self.positions: dict[Position, int] = {}
         self.gaps: dict[Position, int] = {}
         self.fault: str | None = None
@@ -191,7 +167,9 @@ class Consumer:
 
     async def _process(self, received: Sequence[Received]) -> None:
         heard = sift(received, self.positions, self._translator)
-        if (heard.gaps or heard.duplicates) and await self._picture_was_old():
+        # What is dropped by a picture that is older than LOOK_SECONDS is a hole later, and said again.
+        repeated = heard.duplicates and time.monotonic() - self._looked_at > LOOK_SECONDS
+        if (heard.gaps or repeated) and await self._picture_was_old():
             heard = sift(received, self.positions, self._translator)
         self.duplicates += heard.duplicates
         if heard.works or heard.moves:
@@ -207,6 +185,7 @@ class Consumer:
 
     async def _picture_was_old(self) -> bool:
         """Whether others have moved the positions: heard a lane while it was theirs, or set it back to hear again."""
+        self._looked_at = time.monotonic()
         fresh = await self._read_positions()
         if fresh == self.positions:
             return False

@@ -28,7 +28,7 @@ class Received(msgspec.Struct, gc=False):
     """
 
     record: Any
-    headers: dict[str, bytes]
+    headers: dict[str, bytes | None]
     body: bytes
     body_bytes_max: int
     id: str = ""
@@ -60,6 +60,11 @@ class Received(msgspec.Struct, gc=False):
         return self.id.rpartition("@")[0] if self.speaker else ""
 
     @property
+    def subject(self) -> bytes:
+        """What the message is about, as its sender names it; empty if nothing was said."""
+        return self.headers.get("ce_subject") or b""
+
+    @property
     def said_at(self) -> datetime:
         """When the message was said; the record's own time if the sender gave none that can be read."""
         return _instant(self.headers.get("ce_time"), self.record.timestamp)
@@ -70,7 +75,7 @@ class Received(msgspec.Struct, gc=False):
             self.id,
             self.type,
             self.said_at,
-            _text(self.headers.get("ce_subject")),
+            _text(self.subject),
             traceparent_of(self.headers.get("traceparent")),
             self.stream,
         )
@@ -93,7 +98,7 @@ class Received(msgspec.Struct, gc=False):
 
 def read(record: Any, speakers: Mapping[str, str], body_bytes_max: int) -> Received:
     """A record and its place. `speakers`: topic → speaker, for topics whose messages have positions."""
-    headers: dict[str, bytes] = {name: value or b"" for name, value in record.headers}
+    headers: dict[str, bytes | None] = dict(record.headers)
     received = Received(record, headers, record.value or b"", body_bytes_max)
     speaker = speakers.get(record.topic)
     if speaker is not None:
@@ -107,14 +112,15 @@ def read(record: Any, speakers: Mapping[str, str], body_bytes_max: int) -> Recei
     return received
 
 
-def _is_structured(headers: Mapping[str, bytes]) -> bool:
-    return "ce_type" not in headers and headers.get("content-type", b"").startswith(b"application/cloudevents+json")
+def _is_structured(headers: Mapping[str, bytes | None]) -> bool:
+    kind = headers.get("content-type") or b""
+    return "ce_type" not in headers and kind.startswith(b"application/cloudevents+json")
 
 
-def _position(headers: Mapping[str, bytes], key: bytes | None, speaker: str) -> tuple[int, int]:
+def _position(headers: Mapping[str, bytes | None], key: bytes | None, speaker: str) -> tuple[int, int]:
     """The place that the speaker gave. What is of another source or in a lane that is not its key's takes no place:
     it would take that of a true message, which would then be a repeat."""
-    lane, sequence = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
+    lane, sequence = int(headers["ce_lane"] or b""), int(headers["ce_lanesequence"] or b"")
     if not 0 < sequence < SEQUENCE_MAX:
         raise ValueError("sequence out of range")
     if headers["ce_source"] != source_of(speaker) or lane != lane_of_bytes(key or b""):
@@ -131,7 +137,7 @@ def _too_large(received: Received) -> ContractError:
     return ContractError([Problem("", "too_large", what)])
 
 
-def _required(headers: Mapping[str, bytes], name: str) -> str:
+def _required(headers: Mapping[str, bytes | None], name: str) -> str:
     value = headers.get(name)
     if not value:
         raise ContractError([Problem(name, "missing", "this CloudEvents attribute is required")])

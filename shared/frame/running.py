@@ -19,6 +19,7 @@ from shared.eventsourced.cache import StateCache
 from shared.eventsourced.command_queue import CommandQueue
 from shared.eventsourced.consumer import Consumer, subscribe
 from shared.eventsourced.faults import Backoff, passes, unavailable
+from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator
 from shared.eventsourced.migrating import check_tables, migrate
 from shared.eventsourced.projecting import MessageProjection
@@ -51,6 +52,9 @@ from shared.telemetry.service import MetricsPage, Telemetry
 
 log = structlog.get_logger()
 
+CONTROL_RECORDS_MAX = 100
+ANSWERING_RECORDS_MAX = 200
+"""Records in a batch of a process that takes commands by HTTP at the same time: about 20 ms of work."""
 CHECK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 DRAIN_SHARE, CLOSING_SHARE = 0.7, 0.9
@@ -111,8 +115,8 @@ class Running:
             self._spawn("due", do_what_is_due(self.service, self.commands, self.work))
         if self.telemetry.pushes:
             self._spawn("metrics", self.telemetry.push(self.metrics.families))
-        self._collecting.settle()
         await self._connect_kafka(stack)
+        self._collecting.settle()
 
     def stop(self) -> None:
         """Finish what is in hand and end."""
@@ -244,30 +248,25 @@ class Running:
             apply_types=False,  # handlers take records as they are; resolving types costs a thread per batch
             logger=None,
         )
-        common: dict[str, Any] = {
-            "poll_ms": self.settings.consume_poll_ms,
-            "session_ms": self.settings.consume_session_ms,
-        }
+        poll_ms, session_ms = self.settings.consume_poll_ms, self.settings.consume_session_ms
         if self._topics:
             self._subscriber = subscribe(
                 broker,
                 self._topics,
                 self.consumer.handle,
                 group_id=self.service.name,
-                records_max=self.settings.consume_records_max,
-                gather_ms=self.settings.consume_gather_ms,
+                gathering=Gathering(most=self._records_max, poll_ms=poll_ms, gather_ms=self.settings.consume_gather_ms),
                 wait_ms=100,
-                **common,
+                session_ms=session_ms,
             )
         control = subscribe(
             broker,
             [CONTROL_TOPIC],
             self.resending.hear,
             group_id=None,
-            records_max=100,
-            gather_ms=0,
+            gathering=Gathering(most=lambda: CONTROL_RECORDS_MAX, poll_ms=poll_ms, gather_ms=0),
             wait_ms=500,  # nothing on it is urgent
-            **common,
+            session_ms=session_ms,
         )
         self._control_producer = new_producer(self.settings.kafka_servers)
         try:
@@ -285,6 +284,11 @@ class Running:
             self._loops["consumer"] = ConsumingLoop(
                 self._subscriber, worked_at=lambda: consumer.tried_at, on_idle=consumer.idle
             )
+
+    def _records_max(self) -> int:
+        """The largest next batch. Who answers callers takes small ones: an answer waits for the batch before it."""
+        most = self.settings.consume_records_max
+        return min(most, ANSWERING_RECORDS_MAX) if self.commands.busy else most
 
     async def _ensure_topics(self) -> None:
         own = [next(iter(self.service.says.values())).contract.topic] if self.service.says else []

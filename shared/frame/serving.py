@@ -24,6 +24,7 @@ class HttpServer:
         self._config = uvicorn.Config(
             self._answer,
             interface="asgi3",
+            http="httptools",
             lifespan="off",
             access_log=False,
             log_config=None,

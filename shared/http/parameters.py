@@ -29,7 +29,7 @@ Day = Annotated[date, BeforeValidator(_written_day)]
 """A day, written as YYYY-MM-DD and in no other way."""
 
 
-def _trace(traceparent: Annotated[str, Header(description="W3C trace context")] = "") -> str:
+async def _trace(traceparent: Annotated[str, Header(description="W3C trace context")] = "") -> str:
     return traceparent_of(traceparent.encode("ascii", "replace"))
 
 
@@ -46,7 +46,7 @@ _ONE_ETAG = r'(W/)?"?[0-9]{1,17}"?'
 _ETAG = rf"^(\*|{_ONE_ETAG})$"
 
 
-def _expected_version(
+async def _expected_version(
     if_match: Annotated[
         Annotated[str, described(pattern=_ETAG)] | None, Header(description="ETag of the version you have seen")
     ] = None,
@@ -63,13 +63,13 @@ ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
 """The version in If-Match, None when the caller does not care. Hand it to `To(expected_version=…)`."""
 
 
-def _seen_version(
+async def _seen_version(
     if_match: Annotated[
         Annotated[str, described(pattern=f"^{_ONE_ETAG}$")] | None,
         Header(description="ETag of the version you have seen", json_schema_extra={REQUIRED: True}),
     ] = None,
 ) -> int | None:
-    return _expected_version(if_match)
+    return await _expected_version(if_match)
 
 
 SeenVersion = Annotated[int | None, Depends(_seen_version)]

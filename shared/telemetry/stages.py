@@ -69,7 +69,7 @@ class Stages:
             if each.type == _PLACED:
                 self._placed(each)
             elif each.type == _HELD:
-                _, seen = self._open.get(each.headers.get("ce_subject", b""), (0.0, set[str]()))
+                _, seen = self._open.get(each.subject, (0.0, set[str]()))
                 seen.update(_BY_PEOPLE)
         for each in received:
             stage = _STAGES.get(each.type)
@@ -77,12 +77,12 @@ class Stages:
                 self._came(each, stage)
 
     def _placed(self, message: Received) -> None:
-        self._open.setdefault(message.headers.get("ce_subject", b""), (message.said_at.timestamp(), set()))
+        self._open.setdefault(message.subject, (message.said_at.timestamp(), set()))
         if len(self._open) > ORDERS_MAX:
             del self._open[next(iter(self._open))]
 
     def _came(self, message: Received, stage: str) -> None:
-        order_id = message.headers.get("ce_subject", b"")
+        order_id = message.subject
         placed_at, seen = self._open.get(order_id, (0.0, None))
         if seen is None or stage in seen:
             return

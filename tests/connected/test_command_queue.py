@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from shared.errors import ConflictError, ContractError, DomainError, UnavailableError
+from shared.eventsourced import command_queue
 from shared.eventsourced.decider import To
 from tests.connected.support_engine import Database, OpenReplica, Replica, eventually
 from tests.engine.toy import NUMBERED, AddCoins, CoinsAdded, WriteReceipt, jar, toy_service
@@ -35,6 +36,16 @@ async def test_a_hundred_concurrent_commands_take_few_transactions(taking: Repli
     assert all(type(o.facts[0].fact) is CoinsAdded for o in outcomes)
     assert [o.state.total_minor for o in outcomes] == [n // 7 + 1 for n in range(100)]
     assert [o.version for o in outcomes] == [n // 7 + 1 for n in range(100)]
+
+
+async def test_more_commands_are_expected_for_a_moment_after_the_last(
+    taking: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not taking.queue.busy
+    await taking.queue.execute(add("C", "O-1"))
+    assert taking.queue.busy
+    monkeypatch.setattr(command_queue, "BUSY_SECONDS", 0.0)
+    assert not taking.queue.busy
 
 
 async def test_one_refused_command_does_not_hurt_the_others(taking: Replica) -> None:

@@ -80,6 +80,23 @@ async def test_positions_that_were_set_back_let_everything_be_heard_again(two: t
     assert await counted_in_order(first.pool) == ids(1, 2)
 
 
+async def test_repeats_that_are_dropped_by_an_old_picture_are_a_hole_for_the_next_message(
+    two: tuple[Replica, Replica],
+) -> None:
+    replica, consumer = two[0], two[0].consumer
+    await consumer.handle(orders(1, 2))
+    await consumer.handle(orders(1))  # looks at the positions: the next look is due a moment later
+    await replica.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
+    replica.store.cache = StateCache(1_000)
+    await consumer.handle(orders(1, 2))
+    assert await counted_in_order(replica.pool) == []
+    await consumer.handle(orders(3))
+    assert list(consumer.gaps.values()) == [1]
+    await consumer.handle(orders(1, 2, 3))
+    assert await counted_in_order(replica.pool) == ids(1, 2, 3)
+    assert consumer.gaps == {}
+
+
 async def test_one_batch_heard_by_two_replicas_at_the_same_time_is_counted_once(two: tuple[Replica, Replica]) -> None:
     batch = [record for n in range(1, 101) for record in (order_record(n, "C-1"), order_record(n, "C-2"))]
     await asyncio.gather(*(each.consumer.handle(batch) for each in two))

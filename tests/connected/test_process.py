@@ -16,8 +16,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from shared.contracts.credit import CreditApproved
+from shared.eventsourced import command_queue
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.decider import To
+from shared.frame import running as frame
 from shared.frame.status import status_of
 from shared.kafka import CONTROL_TOPIC, ensure_topics
 from tests.connected.support_engine import (
@@ -31,7 +33,7 @@ from tests.connected.support_engine import (
     send,
 )
 from tests.engine.records import TOPIC, Record, headers_of, order_record
-from tests.engine.toy import AddCoins, jar, toy_service
+from tests.engine.toy import AddCoins, Count, jar, tally, toy_service
 from tests.support.brokers import Choice, tansu_in
 from tests.support.hanging import way_to
 
@@ -157,6 +159,25 @@ async def test_poison_on_the_wire_stops_nobody(database: Database, fresh_broker:
         status = await status_of(process)
         assert status["dead_letters"] == {"parked": 4}
         assert status["missing"] == {}
+
+
+@pytest.mark.parametrize("answering", [True, False])
+async def test_who_answers_callers_takes_small_batches(
+    database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch, answering: bool
+) -> None:
+    monkeypatch.setattr(frame, "ANSWERING_RECORDS_MAX", 3)
+    monkeypatch.setattr(command_queue, "BUSY_SECONDS", 600)
+    servers = await fresh_broker()
+    await topics(servers)
+    async with running(counting_service(), database.settings(servers, consume_records_max=20)) as process:
+        if answering:
+            await process.commands.execute(To(tally, "O-0", Count("C-2")))
+        first, *others = orders(31, "C-1")
+        await send(servers, [first])  # a poll that began before the command may still bring many
+        await eventually(lambda: _positions(process, 1))
+        await send(servers, others)
+        await eventually(lambda: _positions(process, 31))
+        assert (process.consumer.batches >= 10) is answering
 
 
 async def _positions(process: Any, total: int) -> bool:

@@ -20,6 +20,7 @@ from shared.errors import ConcurrencyError
 from shared.eventsourced import consumer as consuming
 from shared.eventsourced import unit_of_work
 from shared.eventsourced.decider import To
+from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Heard, Translator
 from shared.eventsourced.policy import no_reactions
 from shared.eventsourced.reading import Received
@@ -84,7 +85,8 @@ def _customer(n: int) -> Record:
 @asynccontextmanager
 async def _listening(servers: str, handler: Callable[[list[Any]], Awaitable[None]], topic: str) -> AsyncIterator[None]:
     broker = KafkaBroker(servers, enable_idempotence=False, logger=None, graceful_timeout=1)  # for who never ends
-    options = {"records_max": 100, "poll_ms": 10, "gather_ms": 0, "wait_ms": 100, "session_ms": 6_000}
+    gathering = Gathering(most=lambda: 100, poll_ms=10, gather_ms=0)
+    options = {"gathering": gathering, "wait_ms": 100, "session_ms": 6_000}
     consuming.subscribe(broker, [topic], handler, group_id="credit", **options)
     await broker.start()
     try:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -156,3 +156,17 @@ async def test_a_released_server_stays_down(tmp_path: Path) -> None:
     await asyncio.sleep(0.1)
     assert not server.running
     assert keeper.restarts == 0
+
+
+async def test_a_child_stands_back_where_it_is_told_to(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib; group = pathlib.Path('/proc/self/autogroup');"
+        "print(os.nice(0), group.read_text() if group.exists() else '')"
+    )
+    for niceness in (0, 7):
+        launch = replace(_launch(tmp_path, code), niceness=niceness, log=tmp_path / f"{niceness}.log")
+        assert await Process.start(launch).wait() == 0
+        said = log_tail(launch.log).split()
+        assert int(said[0]) == os.nice(0) + niceness
+        # "/autogroup-12 nice 7"
+        assert said[1:] == [] or os.geteuid() != 0 or int(said[3]) == niceness
