@@ -205,7 +205,7 @@ class UnitOfWork:
         watch = Lap()
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
-        entries = self._entries(decided, encoded, loaded)
+        entries, letters = self._entries(decided, encoded, loaded), _letters(batch.works)
         appended = None
         if encoded:
             appended = await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
@@ -213,13 +213,12 @@ class UnitOfWork:
             await connection.execute("SELECT lock_store()")
         if batch.positions:
             await self._check_blocked(connection, batch.works, await _advance(connection, batch.positions))
-        elif _letters(batch.works):
+        elif letters:
             await self._check_blocked(connection, batch.works, [row[0] for row in await connection.fetch(BLOCKED)])
         if numbering is not None and numbering.used:  # else they may be old, and would be set back
             await _save_numbers(connection, numbering.last)
         await self._project(connection, batch, decided)
         await self._snapshot(connection, decided, entries)
-        letters = _letters(batch.works)
         if letters:
             await insert_letters(connection, letters)
         if batch.finish is not None:

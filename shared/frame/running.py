@@ -10,16 +10,14 @@ from typing import Any
 
 import asyncpg
 import structlog
-from faststream.kafka import KafkaBroker
 
 from shared.contracts.catalogue import SPEAKERS, contracts
 from shared.contracts.messages import contract_of
 from shared.errors import UnavailableError
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.command_queue import CommandQueue
-from shared.eventsourced.consumer import Consumer, subscribe
+from shared.eventsourced.consumer import Consumer
 from shared.eventsourced.faults import Backoff, passes, unavailable
-from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator
 from shared.eventsourced.migrating import check_tables, migrate
 from shared.eventsourced.projecting import MessageProjection
@@ -36,23 +34,14 @@ from shared.eventsourced.unit_of_work import Position, UnitOfWork
 from shared.frame.collecting import Collecting
 from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http
+from shared.frame.kafka_link import KafkaLink
 from shared.frame.serving import HttpServer
 from shared.frame.status import lag_of, untaken
-from shared.frame.turning import ConsumingLoop
-from shared.kafka import (
-    CONTROL_TOPIC,
-    METADATA_AGE_MS_MAX,
-    close_quietly,
-    dead_letter_topic,
-    ensure_topics,
-    new_producer,
-)
 from shared.settings import Settings
 from shared.telemetry.service import MetricsPage, Telemetry
 
 log = structlog.get_logger()
 
-CONTROL_RECORDS_MAX = 100
 ANSWERING_RECORDS_MAX = 200
 """Records in a batch of a process that takes commands by HTTP at the same time: about 20 ms of work."""
 CHECK_SECONDS = 1.0
@@ -74,9 +63,6 @@ class Running:
         self._stopping = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._missing: dict[str, str] = {"store": "not connected yet", "kafka": "not connected yet"}
-        self._subscriber: Any = None
-        self._loops: dict[str, ConsumingLoop] = {}
-        self._control_producer: Any = None
         self._topics = sorted({contract_of(message).topic for message in service.hears})
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
         self._closed_by = math.inf
@@ -165,6 +151,11 @@ class Running:
         )
 
     def _build(self) -> None:
+        self._build_writing()
+        self._build_hearing()
+
+    def _build_writing(self) -> None:
+        """What decides, appends and publishes."""
         service, settings = self.service, self.settings
         self.store = Store(StateCache(settings.cached_states_max))
         self.relay = Relay(
@@ -172,7 +163,7 @@ class Running:
             service.says,
             self._dsn,
             settings.kafka_servers,
-            self._ensure_topics,
+            lambda: self.kafka.ensure_topics(),
             records_max=settings.relay_records_max,
             poll_ms=settings.relay_poll_ms,
             heads_seconds=settings.heads_seconds,
@@ -181,6 +172,17 @@ class Running:
         self.work = UnitOfWork(
             service, self.pool, self.store, on_commit=self.relay.committed, on_worked=self.telemetry.on_worked
         )
+        self.commands = CommandQueue(
+            self.work,
+            self.pool,
+            self.store,
+            queued_max=settings.commands_queued_max,
+            batch_max=settings.commands_batch_max,
+        )
+
+    def _build_hearing(self) -> None:
+        """What listens to others, and is listened to when it has missed something."""
+        service, settings = self.service, self.settings
         projections = [p for p in service.projections if isinstance(p, MessageProjection)]
         translator = Translator(service.hears, projections, Decoders(contracts(), service.hears))
         self.consumer = Consumer(
@@ -203,12 +205,14 @@ class Running:
             self._caught_up,
             self._on_heard,
         )
-        self.commands = CommandQueue(
-            self.work,
-            self.pool,
-            self.store,
-            queued_max=settings.commands_queued_max,
-            batch_max=settings.commands_batch_max,
+        self.kafka = KafkaLink(
+            service,
+            settings,
+            self._topics,
+            self.consumer,
+            self.resending.hear,
+            most=self._records_max,
+            finish_seconds=settings.shutdown_seconds * DRAIN_SHARE,
         )
 
     def _serve_http(self, stack: AsyncExitStack, announce: Callable[[int], None]) -> None:
@@ -223,8 +227,7 @@ class Running:
         backoff = Backoff()
         while True:
             try:
-                await self._ensure_topics()
-                await self._subscribe(stack)
+                await self.kafka.start()
             except asyncio.CancelledError:
                 raise
             except Exception as error:
@@ -233,73 +236,15 @@ class Running:
                 await backoff.wait()
             else:
                 self._missing.pop("kafka", None)
+                stack.push_async_callback(lambda: self.kafka.close(self._left()))
                 self._spawn("watch", self._watch())
                 log.info("started", port=self.port)
                 return
-
-    async def _subscribe(self, stack: AsyncExitStack) -> None:
-        broker = KafkaBroker(
-            self.settings.kafka_servers,
-            client_id=f"o2c-{self.service.name}",
-            graceful_timeout=self.settings.shutdown_seconds * DRAIN_SHARE,
-            acks="all",
-            enable_idempotence=False,
-            metadata_max_age_ms=METADATA_AGE_MS_MAX,
-            apply_types=False,  # handlers take records as they are; resolving types costs a thread per batch
-            logger=None,
-        )
-        poll_ms, session_ms = self.settings.consume_poll_ms, self.settings.consume_session_ms
-        if self._topics:
-            self._subscriber = subscribe(
-                broker,
-                self._topics,
-                self.consumer.handle,
-                group_id=self.service.name,
-                gathering=Gathering(most=self._records_max, poll_ms=poll_ms, gather_ms=self.settings.consume_gather_ms),
-                wait_ms=100,
-                session_ms=session_ms,
-            )
-        control = subscribe(
-            broker,
-            [CONTROL_TOPIC],
-            self.resending.hear,
-            group_id=None,
-            gathering=Gathering(most=lambda: CONTROL_RECORDS_MAX, poll_ms=poll_ms, gather_ms=0),
-            wait_ms=500,  # nothing on it is urgent
-            session_ms=session_ms,
-        )
-        self._control_producer = new_producer(self.settings.kafka_servers)
-        try:
-            await self._control_producer.start()
-            await broker.start()
-        except BaseException:
-            await close_quietly(self._control_producer)
-            await broker.stop()
-            raise
-        stack.push_async_callback(self._close_control_producer)
-        self._broker = broker
-        self._loops["control"] = ConsumingLoop(control)
-        if self._subscriber is not None:
-            consumer = self.consumer
-            self._loops["consumer"] = ConsumingLoop(
-                self._subscriber, worked_at=lambda: consumer.tried_at, on_idle=consumer.idle
-            )
 
     def _records_max(self) -> int:
         """The largest next batch. Who answers callers takes small ones: an answer waits for the batch before it."""
         most = self.settings.consume_records_max
         return min(most, ANSWERING_RECORDS_MAX) if self.commands.busy else most
-
-    async def _ensure_topics(self) -> None:
-        own = [next(iter(self.service.says.values())).contract.topic] if self.service.says else []
-        topics = {*self._topics, *own, CONTROL_TOPIC, dead_letter_topic(self.service.name)}
-        settings = self.settings
-        await ensure_topics(
-            settings.kafka_servers,
-            topics,
-            partitions=settings.kafka_partitions,
-            replication=settings.kafka_replication,
-        )
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[name] = asyncio.create_task(work, name=name)
@@ -313,9 +258,7 @@ class Running:
         again, and what cannot be closed because its other end is away is dropped.
         """
         seconds_max = self.settings.shutdown_seconds * DRAIN_SHARE
-        finishing = [asyncio.create_task(self._answer_the_last(seconds_max))]
-        if hasattr(self, "_broker"):
-            finishing.append(asyncio.create_task(self._broker.stop()))
+        finishing = [asyncio.create_task(self._answer_the_last(seconds_max)), asyncio.create_task(self.kafka.stop())]
         await asyncio.wait(finishing, timeout=seconds_max)
         ending = [starting, *self._tasks.values(), *finishing]
         for task in ending:
@@ -334,9 +277,6 @@ class Running:
     def _left(self) -> float:
         """Seconds for closing one more thing."""
         return max(0.1, min(CLOSING_SECONDS_MAX, self._closed_by - time.monotonic()))
-
-    async def _close_control_producer(self) -> None:
-        await close_quietly(self._control_producer, seconds=self._left())
 
     async def _close_pool(self) -> None:
         try:
@@ -357,7 +297,7 @@ class Running:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             if "kafka" in self._missing:
-                for loop in self._loops.values():
+                for loop in self.kafka.loops.values():
                     loop.excuse()
             try:
                 if time.monotonic() - swept_at > SWEEP_SECONDS or "kafka" in self._missing:
@@ -372,7 +312,7 @@ class Running:
     async def _find_kafka(self) -> None:
         """Create topics that went; a broker that is away is said in `missing`, also by who has nothing to publish."""
         try:
-            await self._ensure_topics()
+            await self.kafka.ensure_topics()
         except Exception as error:
             self._missing["kafka"] = f"{type(error).__name__}: {error}"
             raise
@@ -381,14 +321,11 @@ class Running:
     async def _send_control(self, value: bytes) -> None:
         if "kafka" in self._missing:
             raise UnavailableError("Kafka is away; try again later")
-        async with asyncio.timeout(10):
-            await self._control_producer.send_and_wait(
-                CONTROL_TOPIC, value, key=self.service.name.encode(), partition=0
-            )
+        await self.kafka.say(value)
 
     async def _caught_up(self) -> bool:
         """Whether everything that Kafka holds for this process has been taken."""
-        consumer = self._taking()
+        consumer = self.kafka.taking
         if consumer is None or any((await untaken(consumer)).values()):
             return False
         return time.monotonic() - self.consumer.turned_at > CHECK_SECONDS
@@ -403,7 +340,7 @@ class Running:
         if self._stopping.is_set():
             return []
         ended = [name for name, task in self._tasks.items() if task.done()]
-        return ended + [f"{name} loop {fault}" for name, loop in self._loops.items() if (fault := loop.fault())]
+        return ended + [f"{name} loop {fault}" for name, loop in self.kafka.loops.items() if (fault := loop.fault())]
 
     async def missing(self) -> dict[str, str]:
         """What keeps this process from doing its work: part → reason. Empty when it is ready."""
@@ -447,12 +384,8 @@ class Running:
 
     async def lag(self) -> dict[str, int]:
         """Topic → messages in this process's partitions that it has not taken yet."""
-        consumer = self._taking()
+        consumer = self.kafka.taking
         return {} if consumer is None else await lag_of(consumer)
-
-    def _taking(self) -> Any:
-        """The client that takes from Kafka what is heard; None before there is one."""
-        return None if self._subscriber is None else self._subscriber.consumer
 
     async def replay(self) -> int:
         """Say every public fact of this service again; listeners drop what they know. Returns the number of lanes.

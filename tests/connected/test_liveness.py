@@ -51,9 +51,9 @@ async def _counted(process: Running, count: int) -> bool:
 async def test_a_consuming_loop_that_ended_is_dead(database: Database, fresh_broker: Any) -> None:
     async with running(counting_service(), database.settings(await fresh_broker())) as process:
         assert await live(process) == (200, [])
-        for task in process._subscriber.tasks:
+        for task in process.kafka.subscriber.tasks:
             task.cancel()
-        await asyncio.wait(process._subscriber.tasks)
+        await asyncio.wait(process.kafka.subscriber.tasks)
         assert await live(process) == (503, ["consumer loop ended"])
 
 
