@@ -65,12 +65,16 @@ def upsert_statement(table: Table, *, replace: bool) -> str:
     )
 
 
+def upsert(table: Table, rows: Sequence[Row], *, replace: bool) -> tuple[str, ...]:
+    """The statement that writes rows (at least one, at most one per key), and what it is executed with."""
+    columns = zip((*table.key, *table.columns), zip(*rows, strict=True), strict=True)
+    return upsert_statement(table, replace=replace), *(array(values, column.type) for column, values in columns)
+
+
 async def write_rows(connection: Any, table: Table, rows: Sequence[Row], *, replace: bool) -> None:
     """Write rows (at most one per key) with one statement."""
     if rows:
-        columns = zip((*table.key, *table.columns), zip(*rows, strict=True), strict=True)
-        literals = [array(values, column.type) for column, values in columns]
-        await connection.execute(upsert_statement(table, replace=replace), *literals)
+        await connection.execute(*upsert(table, rows, replace=replace))
 
 
 def state_rows(projection: StateProjection, changed: Iterable[tuple[str, Any]]) -> list[Row]:

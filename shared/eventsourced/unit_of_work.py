@@ -17,7 +17,7 @@ from shared.eventsourced.letters import BLOCKED, BLOCKED_AMONG, BLOCKED_MAX, Let
 from shared.eventsourced.mapper import encode_fact
 from shared.eventsourced.projecting import FactProjection, Row, StateProjection, Table
 from shared.eventsourced.publishing import lane_of
-from shared.eventsourced.rows import merge_rows, state_rows, write_rows
+from shared.eventsourced.rows import merge_rows, state_rows, upsert
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, append, due_snapshot, save_snapshots
 from shared.eventsourced.work import Decided, Numbering, Pass, Work
@@ -206,6 +206,8 @@ class UnitOfWork:
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
         entries, letters = self._entries(decided, encoded, loaded), _letters(batch.works)
+        upserts = self._upserts(batch, decided)
+        # From the next statement on the store is locked: what is work of ours is done before.
         appended = None
         if encoded:
             appended = await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
@@ -217,7 +219,7 @@ class UnitOfWork:
             await self._check_blocked(connection, batch.works, [row[0] for row in await connection.fetch(BLOCKED)])
         if numbering is not None and numbering.used:  # else they may be old, and would be set back
             await _save_numbers(connection, numbering.last)
-        await self._project(connection, batch, decided)
+        await self._project(connection, upserts)
         await self._snapshot(connection, decided, entries)
         if letters:
             await insert_letters(connection, letters)
@@ -250,21 +252,31 @@ class UnitOfWork:
         if before != self._blocked and not {work.stream for work in works}.isdisjoint(before ^ self._blocked):
             raise ConcurrencyError("the set of waiting streams has changed")
 
-    async def _project(self, connection: Any, batch: Batch, decided: Decided) -> None:
+    def _upserts(self, batch: Batch, decided: Decided) -> list[tuple[str, ...]]:
+        """The statements that write the read rows, with their arguments: one for each table that has any."""
+        upserts = []
         for state_projection in self._state_projections:
             changed = (
                 (stream, state)
                 for stream, (state, _, decider) in decided.states.items()
                 if decider.name == state_projection.decider.name
             )
-            await write_rows(connection, state_projection.table, state_rows(state_projection, changed), replace=True)
+            if rows := state_rows(state_projection, changed):
+                upserts.append(upsert(state_projection.table, rows, replace=True))
         by_table = fact_rows(self._fact_projections, decided.facts)
         for work in batch.works:
             if work.error is None and not work.waits:
                 for table, row in work.rows:
                     by_table.setdefault(table, []).append(row)
-        for table, rows in by_table.items():
-            await write_rows(connection, table, merge_rows(table, rows), replace=False)
+        for table, found in by_table.items():
+            if rows := merge_rows(table, found):
+                upserts.append(upsert(table, rows, replace=False))
+        return upserts
+
+    @staticmethod
+    async def _project(connection: Any, upserts: Iterable[tuple[str, ...]]) -> None:
+        for statement, *arrays in upserts:
+            await connection.execute(statement, *arrays)
 
     async def _snapshot(self, connection: Any, decided: Decided, entries: dict[str, Cached]) -> None:
         snapshots: list[tuple[str, int, Decider[Any, Any, Any], bytes]] = []
