@@ -42,8 +42,8 @@ from shared.telemetry.service import MetricsPage, Telemetry
 
 log = structlog.get_logger()
 
-ANSWERING_RECORDS_MAX = 200
-"""Records in a batch of a process that takes commands by HTTP at the same time: about 20 ms of work."""
+ANSWERING_RECORDS_MAX = 100
+"""Records in a batch of a process that takes commands by HTTP at the same time: about 10 ms of work."""
 CHECK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 DRAIN_SHARE, CLOSING_SHARE = 0.7, 0.9
