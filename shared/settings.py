@@ -30,12 +30,14 @@ class Settings(BaseSettings):
     # ---- Kafka
     kafka_partitions: int = Field(4, ge=1, le=48, description="Partitions of topics that are created by us")
     kafka_replication: int = Field(1, ge=1, le=9, description="Replicas of topics that are created by us")
-    consume_records_max: int = Field(1000, ge=1, le=10_000, description="Largest batch from Kafka")
+    consume_records_max: int = Field(
+        1000, ge=1, le=10_000, description="Largest batch from Kafka; while commands come by HTTP they are smaller"
+    )
     consume_session_ms: int = Field(
         6_000, ge=1_000, le=300_000, description="A consumer that is silent for so long is taken for gone"
     )
     consume_gather_ms: int = Field(
-        25, ge=0, le=250, description="A small batch waits at least so long for more messages; 0: not at all"
+        25, ge=0, le=1_000, description="A small batch waits at least so long for more messages; 0: not at all"
     )
     consume_poll_ms: int = Field(
         250, ge=1, le=10_000, description="Ask again after so long without records; they are taken as they come"

@@ -96,12 +96,14 @@ def run_services(
     unknown = sorted(set(services) - set(SERVICES))
     if unknown:
         fail(f"unknown service {', '.join(unknown)}; there are {', '.join(SERVICES)}", Exit.USAGE)
-    gc.disable()  # what is imported stays: looking through it again and again takes a tenth of a start
-    from shared.frame.process import run_process
-
     with explained():
-        makers = [importlib.import_module(f"services.{name}.app").service for name in services]
-        gc.enable()
+        gc.disable()  # what is imported stays: looking through it again and again takes a tenth of a start
+        try:
+            from shared.frame.process import run_process
+
+            makers = [importlib.import_module(f"services.{name}.app").service for name in services]
+        finally:
+            gc.enable()
         run_process(makers, settings())
 
 

@@ -120,11 +120,16 @@ class Listener:
                 await self._consumer.position(partition)  # fixed now, not at the first poll
 
     async def poll(self) -> list[Any]:
-        """The next records, none after a short wait; a few wait for more, since each poll costs as much as many."""
-        found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
-        if 0 < sum(map(len, found.values())) < GATHERED_MAX:
+        """The next records, none after a short wait; a few wait for more, since each answer costs as much as many."""
+        found = await self._taken(POLL_MS)
+        if 0 < len(found) < GATHERED_MAX:
             await asyncio.sleep(POLL_MS / 1000)
-        return [record for records in found.values() for record in records]
+            found += await self._taken(0)
+        return found
+
+    async def _taken(self, timeout_ms: int) -> list[Any]:
+        by_partition = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=RECORDS_MAX)
+        return [record for records in by_partition.values() for record in records]
 
     async def stop(self) -> None:
         """Close the connection."""

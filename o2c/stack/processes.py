@@ -3,12 +3,12 @@
 import asyncio
 import ctypes
 import os
+import random
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
@@ -22,7 +22,7 @@ _TAIL_LINES = 15
 _POLL_SECONDS = 0.02
 _KILLED_SECONDS_MAX = 10.0  # the kernel has to tear down large address spaces
 _PR_SET_PDEATHSIG = 1
-_AUTOGROUP = Path("/proc/self/autogroup")
+_AUTOGROUP_ATTEMPTS_MAX = 40
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -110,20 +110,39 @@ def log_tail(log: Path) -> str:
     return "\n".join(lines[-_TAIL_LINES:]) or "(the log is empty)"
 
 
-def _arranged(parent: int, launch: Launch) -> Callable[[], None]:
-    """For the child, before exec: let the kernel signal it when the thread that started it ends; stand back."""
+def _dies_with(parent: int, orphan_signal: Signals) -> Callable[[], None]:
+    """For the child, before exec: let the kernel signal it when the thread that started it ends."""
 
     def arrange() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(launch.orphan_signal), 0, 0, 0)
+        _libc.prctl(_PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
         if os.getppid() != parent:  # it ended before we asked
             os._exit(1)
-        if launch.niceness:
-            os.nice(launch.niceness)
-            # Where the kernel shares CPU between sessions first (Linux with autogroups), only the session's counts.
-            with suppress(OSError), _AUTOGROUP.open("w") as group:
-                group.write(str(launch.niceness))
 
     return arrange
+
+
+async def stand_back(pid: int, niceness: int) -> bool:
+    """Let others go first where CPU is short; whether the kernel took it. A child that has just been started only.
+
+    Where Linux shares CPU between sessions first (autogroups), what counts is the session's niceness, and whoever is
+    not root may set one every 100 ms, on the whole machine.
+    """
+    for _ in range(_AUTOGROUP_ATTEMPTS_MAX):
+        try:
+            os.setpriority(os.PRIO_PROCESS, pid, niceness)
+            _set_group(Path(f"/proc/{pid}/autogroup"), niceness)
+        except BlockingIOError:
+            await asyncio.sleep(random.uniform(0.05, 0.25))
+        except OSError:
+            return False
+        else:
+            return True
+    return False
+
+
+def _set_group(group: Path, niceness: int) -> None:
+    if group.exists():
+        group.write_text(str(niceness))
 
 
 class Process:
@@ -153,7 +172,7 @@ class Process:
                     group=account.gid if account else None,
                     extra_groups=[] if account else None,
                     start_new_session=True,
-                    preexec_fn=_arranged(os.getpid(), launch),
+                    preexec_fn=_dies_with(os.getpid(), launch.orphan_signal),
                 )
             except OSError as error:
                 raise StackError(f"cannot start {launch.argv[0]}: {error}") from error
@@ -258,9 +277,12 @@ class Server(ABC):
         if not is_free(self.port):
             # Said before it is tried: whoever listens there might answer in its place and make it look ready.
             raise StackError(f"{self.name} cannot start: another program uses port {self.port}")
-        self._process = Process.start(self.launch())
+        launch = self.launch()
+        self._process = Process.start(launch)
         self.spawned()
         try:
+            if launch.niceness:
+                await stand_back(self._process.identity.pid, launch.niceness)
             await self._until_ready(self._process, begun + self.start_seconds_max)
         except BaseException:
             await self._process.kill()

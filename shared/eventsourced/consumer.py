@@ -185,8 +185,8 @@ class Consumer:
 
     async def _picture_was_old(self) -> bool:
         """Whether others have moved the positions: heard a lane while it was theirs, or set it back to hear again."""
-        self._looked_at = time.monotonic()
         fresh = await self._read_positions()
+        self._looked_at = time.monotonic()
         if fresh == self.positions:
             return False
         self.positions = fresh

@@ -12,45 +12,61 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
-from aiokafka.errors import KafkaError
-
 ENOUGH = 200
 """A batch of so many messages waits for no more: it is large enough for its cost."""
 
 TIMES = 2
-"""By so many times what the batch before took longer than it would have had to wait, a small batch waits longer."""
+"""A small batch waits so many times what the batch before took beyond the least wait, if that is more."""
 
 GATHER_MS_MAX = 250
 """Longer nobody waits, however long the batch before took."""
+
+ANSWERING = 100
+"""Messages in a batch of a process that answers callers at the same time: about 10 ms of work."""
+
+FULL_IN_A_ROW = 50
+"""So many such batches, one after the other, say that they do not keep pace: then they may be twice as large."""
 
 
 class Gathering:
     """Takes batches for one subscriber."""
 
-    def __init__(self, *, most: Callable[[], int], poll_ms: int, gather_ms: int) -> None:
-        """`most`: how many records the next batch may have. `poll_ms`: for how long a poll that brings nothing lasts.
+    def __init__(
+        self, *, records_max: int, poll_ms: int, gather_ms: int, answering: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`poll_ms`: for how long a poll that brings nothing lasts. `answering`: whether callers wait for answers.
 
         `gather_ms`: for how long a small batch waits at least; 0: none ever waits.
         """
-        self._most, self._poll_ms, self._gather_ms = most, poll_ms, gather_ms
-        self._given_at = time.monotonic()
+        self._records_max, self._poll_ms, self._gather_ms = records_max, poll_ms, gather_ms
+        self._answering = answering
+        self._given_at: float | None = None
+        self._full = 0
 
     async def take(self, consumer: Any) -> tuple[Any, ...]:
         """The next batch, or nothing. KafkaError when the first poll fails.
 
         FastStream's own sleeps as long again after a poll that brought nothing: the next record would wait for that.
         """
-        took_ms = 1000 * (time.monotonic() - self._given_at)
+        took_ms = 0.0 if self._given_at is None else 1000 * (time.monotonic() - self._given_at)
+        self._given_at = None
         most = self._most()
         found = await poll(consumer, self._poll_ms, most)
         if self._gather_ms and 0 < len(found) < min(ENOUGH, most):
-            wait_ms = max(TIMES * (took_ms - self._gather_ms), self._gather_ms)
-            await asyncio.sleep(min(wait_ms, GATHER_MS_MAX) / 1000)
-            # What is in hand counts as consumed: it must not go because the question for more fails.
-            with suppress(KafkaError):
+            wait_ms = min(TIMES * (took_ms - self._gather_ms), GATHER_MS_MAX)
+            await asyncio.sleep(max(wait_ms, self._gather_ms) / 1000)
+            # What is in hand counts as consumed: it must not go because the question for more fails, however it does.
+            with suppress(Exception):
                 found += await poll(consumer, 0, most - len(found))
+        self._full = self._full + 1 if len(found) == most else 0
         self._given_at = time.monotonic()
         return found
+
+    def _most(self) -> int:
+        """How many records the next batch may have: who waits for an answer waits for the batch before it, too."""
+        if not self._answering():
+            return self._records_max
+        return min(ANSWERING << min(self._full // FULL_IN_A_ROW, 20), self._records_max)
 
 
 async def poll(consumer: Any, timeout_ms: int, most: int) -> tuple[Any, ...]:

@@ -206,8 +206,7 @@ class UnitOfWork:
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
         entries, letters = self._entries(decided, encoded, loaded), _letters(batch.works)
-        upserts = self._upserts(batch, decided)
-        # From the next statement on the store is locked: what is work of ours is done before.
+        upserts = self._upserts(batch, decided)  # work of ours comes before the statement that locks the store
         appended = None
         if encoded:
             appended = await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])

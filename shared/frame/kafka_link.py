@@ -37,15 +37,15 @@ class KafkaLink:
         consumer: Consumer,
         hear_control: Callable[[list[Any]], Awaitable[None]],
         *,
-        most: Callable[[], int],
+        answering: Callable[[], bool],
         finish_seconds: float,
     ) -> None:
-        """`heard`: the topics that are listened to. `most`: how many records the next batch may have.
+        """`heard`: the topics that are listened to. `answering`: whether callers wait for answers.
 
         `finish_seconds`: how long the batch in hand may take when the link is stopped.
         """
         self._service, self._settings, self._heard = service, settings, heard
-        self._consumer, self._hear_control, self._most = consumer, hear_control, most
+        self._consumer, self._hear_control, self._answering = consumer, hear_control, answering
         self._finish_seconds = finish_seconds
         self._broker: KafkaBroker | None = None
         self._producer: Any = None
@@ -101,7 +101,10 @@ class KafkaLink:
             self._consumer.handle,
             group_id=self._service.name,
             gathering=Gathering(
-                most=self._most, poll_ms=settings.consume_poll_ms, gather_ms=settings.consume_gather_ms
+                records_max=settings.consume_records_max,
+                poll_ms=settings.consume_poll_ms,
+                gather_ms=settings.consume_gather_ms,
+                answering=self._answering,
             ),
             wait_ms=WAIT_MS,
             session_ms=settings.consume_session_ms,
@@ -114,7 +117,7 @@ class KafkaLink:
             [CONTROL_TOPIC],
             self._hear_control,
             group_id=None,
-            gathering=Gathering(most=lambda: CONTROL_RECORDS_MAX, poll_ms=settings.consume_poll_ms, gather_ms=0),
+            gathering=Gathering(records_max=CONTROL_RECORDS_MAX, poll_ms=settings.consume_poll_ms, gather_ms=0),
             wait_ms=CONTROL_WAIT_MS,
             session_ms=settings.consume_session_ms,
         )

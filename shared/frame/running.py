@@ -42,8 +42,6 @@ from shared.telemetry.service import MetricsPage, Telemetry
 
 log = structlog.get_logger()
 
-ANSWERING_RECORDS_MAX = 100
-"""Records in a batch of a process that takes commands by HTTP at the same time: about 10 ms of work."""
 CHECK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 DRAIN_SHARE, CLOSING_SHARE = 0.7, 0.9
@@ -101,8 +99,8 @@ class Running:
             self._spawn("due", do_what_is_due(self.service, self.commands, self.work))
         if self.telemetry.pushes:
             self._spawn("metrics", self.telemetry.push(self.metrics.families))
-        await self._connect_kafka(stack)
         self._collecting.settle()
+        await self._connect_kafka(stack)
 
     def stop(self) -> None:
         """Finish what is in hand and end."""
@@ -211,7 +209,7 @@ class Running:
             self._topics,
             self.consumer,
             self.resending.hear,
-            most=self._records_max,
+            answering=lambda: self.commands.busy,
             finish_seconds=settings.shutdown_seconds * DRAIN_SHARE,
         )
 
@@ -241,11 +239,6 @@ class Running:
                 log.info("started", port=self.port)
                 return
 
-    def _records_max(self) -> int:
-        """The largest next batch. Who answers callers takes small ones: an answer waits for the batch before it."""
-        most = self.settings.consume_records_max
-        return min(most, ANSWERING_RECORDS_MAX) if self.commands.busy else most
-
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[name] = asyncio.create_task(work, name=name)
 
@@ -258,12 +251,21 @@ class Running:
         again, and what cannot be closed because its other end is away is dropped.
         """
         seconds_max = self.settings.shutdown_seconds * DRAIN_SHARE
-        finishing = [asyncio.create_task(self._answer_the_last(seconds_max)), asyncio.create_task(self.kafka.stop())]
+        finishing = [
+            asyncio.create_task(self._answer_the_last(seconds_max)),
+            asyncio.create_task(self._leave(starting)),
+        ]
         await asyncio.wait(finishing, timeout=seconds_max)
         ending = [starting, *self._tasks.values(), *finishing]
         for task in ending:
             task.cancel()
         await asyncio.wait(ending, timeout=self._left())
+
+    async def _leave(self, starting: asyncio.Task[None]) -> None:
+        """Hear nothing more. Who is still on the way to Kafka turns back first, and does not arrive after all."""
+        starting.cancel()
+        await asyncio.wait([starting])
+        await self.kafka.stop()
 
     async def _answer_the_last(self, seconds_max: float) -> None:
         """Commands are taken as long as requests are: who was let in gets the answer, not a refusal."""

@@ -24,7 +24,7 @@ class HttpServer:
         self._config = uvicorn.Config(
             self._answer,
             interface="asgi3",
-            http="httptools",
+            http="h11",  # httptools drops bodies behind `Upgrade`, and takes heads of any size
             lifespan="off",
             access_log=False,
             log_config=None,

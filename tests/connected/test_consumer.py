@@ -11,7 +11,7 @@ from shared.errors import ConflictError
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.letters import BLOCKED, BLOCKED_MAX, COUNT_OPEN, COUNTED_MAX, count_open
 from shared.eventsourced.publishing import lane_of
-from shared.eventsourced.unit_of_work import Batch, PositionsMoved
+from shared.eventsourced.unit_of_work import Batch, Position, PositionsMoved
 from tests.connected.support_engine import (
     OpenReplica,
     Replica,
@@ -95,6 +95,23 @@ async def test_repeats_that_are_dropped_by_an_old_picture_are_a_hole_for_the_nex
     await consumer.handle(orders(1, 2, 3))
     assert await counted_in_order(replica.pool) == ids(1, 2, 3)
     assert consumer.gaps == {}
+
+
+async def test_a_look_that_failed_is_made_again(two: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch) -> None:
+    replica, consumer = two[0], two[0].consumer
+    await consumer.handle(orders(1, 2))
+    await replica.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
+    replica.store.cache = StateCache(1_000)
+    read, answers = consumer._read_positions, iter([ConnectionResetError("the store is away")])
+
+    async def reading() -> dict[Position, int]:
+        for error in answers:
+            raise error
+        return await read()
+
+    monkeypatch.setattr(consumer, "_read_positions", reading)
+    await consumer.handle(orders(1, 2))
+    assert await counted_in_order(replica.pool) == ids(1, 2)
 
 
 async def test_one_batch_heard_by_two_replicas_at_the_same_time_is_counted_once(two: tuple[Replica, Replica]) -> None:

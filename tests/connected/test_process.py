@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from faststream.kafka import KafkaBroker
 
 from shared.contracts.credit import CreditApproved
-from shared.eventsourced import command_queue
+from shared.eventsourced import command_queue, gathering
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.decider import To
-from shared.frame import running as frame
 from shared.frame.status import status_of
 from shared.kafka import CONTROL_TOPIC, ensure_topics
 from tests.connected.support_engine import (
@@ -161,11 +161,29 @@ async def test_poison_on_the_wire_stops_nobody(database: Database, fresh_broker:
         assert status["missing"] == {}
 
 
+async def test_who_is_stopped_on_the_way_into_its_group_does_not_arrive(
+    database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joining, join = asyncio.Event(), KafkaBroker.start
+
+    async def slowly(broker: KafkaBroker) -> None:
+        joining.set()
+        await asyncio.sleep(0.5)
+        await join(broker)
+
+    monkeypatch.setattr(KafkaBroker, "start", slowly)
+    service = replace(counting_service(), close=lambda: asyncio.sleep(1.5))  # time enough to arrive
+    async with running(service, database.settings(await fresh_broker()), ready=False) as process:
+        await joining.wait()
+    assert process.kafka.subscriber is None
+    assert not [task for task in asyncio.all_tasks() if "aiokafka" in repr(task.get_coro())]
+
+
 @pytest.mark.parametrize("answering", [True, False])
 async def test_who_answers_callers_takes_small_batches(
     database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch, answering: bool
 ) -> None:
-    monkeypatch.setattr(frame, "ANSWERING_RECORDS_MAX", 3)
+    monkeypatch.setattr(gathering, "ANSWERING", 3)
     monkeypatch.setattr(command_queue, "BUSY_SECONDS", 600)
     servers = await fresh_broker()
     await topics(servers)

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from shared.eventsourced import gathering
-from shared.eventsourced.gathering import ENOUGH, GATHER_MS_MAX, Gathering
+from shared.eventsourced.gathering import ANSWERING, ENOUGH, FULL_IN_A_ROW, GATHER_MS_MAX, Gathering
 
 PLACE = TopicPartition("o2c.order.events", 0)
 
@@ -28,8 +28,18 @@ class Client:
         return {PLACE: answer} if answer else {}
 
 
+class Full:
+    """Has as many records as anybody asks for."""
+
+    most = 0
+
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
+        self.most = max_records
+        return {PLACE: ["r"] * max_records}
+
+
 async def taken(client: Client, *, records_max: int = 1_000, gather_ms: int = 1) -> list[Any]:
-    gathering = Gathering(most=lambda: records_max, poll_ms=250, gather_ms=gather_ms)
+    gathering = Gathering(records_max=records_max, poll_ms=250, gather_ms=gather_ms)
     return list(await gathering.take(client))
 
 
@@ -54,8 +64,9 @@ async def test_other_batches_wait_for_nothing(first: list[str], options: dict[st
     assert await taken(client, **options) == first
 
 
-async def test_what_is_in_hand_is_kept_when_the_question_for_more_fails() -> None:
-    assert await taken(Client(["a"], TopicAuthorizationFailedError())) == ["a"]
+@pytest.mark.parametrize("error", [TopicAuthorizationFailedError(), RuntimeError("cannot be unpacked")], ids=repr)
+async def test_what_is_in_hand_is_kept_when_the_question_for_more_fails(error: Exception) -> None:
+    assert await taken(Client(["a"], error)) == ["a"]
 
 
 async def test_a_fault_of_the_first_question_is_said() -> None:
@@ -78,7 +89,7 @@ async def test_it_waits_longer_where_batches_take_longer(
 
     monkeypatch.setattr(gathering.time, "monotonic", lambda: now)
     monkeypatch.setattr(gathering.asyncio, "sleep", sleep)
-    batches = Gathering(most=lambda: 1_000, poll_ms=250, gather_ms=25)
+    batches = Gathering(records_max=1_000, poll_ms=250, gather_ms=25)
     client = Client([], ["a"], [])
     await batches.take(client)
     now += took_ms / 1000
@@ -86,10 +97,28 @@ async def test_it_waits_longer_where_batches_take_longer(
     assert waits == [waited_ms]
 
 
-async def test_the_largest_batch_may_change_from_one_to_the_next() -> None:
-    most = iter([5, 2])
-    batches = Gathering(most=lambda: next(most), poll_ms=250, gather_ms=0)
-    client = Client(["a"], ["b"])
-    await batches.take(client)
-    await batches.take(client)
-    assert client.asked == [(250, 5), (250, 2)]
+async def test_while_callers_wait_batches_are_small_until_they_do_not_keep_pace() -> None:
+    answering = True
+    batches = Gathering(records_max=350, poll_ms=250, gather_ms=0, answering=lambda: answering)
+
+    async def most(found: int) -> int:
+        client = Client(["r"] * found)
+        await batches.take(client)
+        return client.asked[0][1]
+
+    assert [await most(ANSWERING) for _ in range(FULL_IN_A_ROW)] == [ANSWERING] * FULL_IN_A_ROW
+    assert await most(2 * ANSWERING) == 2 * ANSWERING
+    assert await most(3) == 2 * ANSWERING
+    assert await most(0) == ANSWERING
+    answering = False
+    assert await most(350) == 350
+
+
+async def test_a_backlog_is_taken_in_whole_batches_at_last() -> None:
+    batches = Gathering(records_max=350, poll_ms=250, gather_ms=0, answering=lambda: True)
+    asked = []
+    for _ in range(3 * FULL_IN_A_ROW):
+        client = Full()
+        await batches.take(client)
+        asked.append(client.most)
+    assert asked == [100] * FULL_IN_A_ROW + [200] * FULL_IN_A_ROW + [350] * FULL_IN_A_ROW

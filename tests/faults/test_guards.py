@@ -85,7 +85,7 @@ def _customer(n: int) -> Record:
 @asynccontextmanager
 async def _listening(servers: str, handler: Callable[[list[Any]], Awaitable[None]], topic: str) -> AsyncIterator[None]:
     broker = KafkaBroker(servers, enable_idempotence=False, logger=None, graceful_timeout=1)  # for who never ends
-    gathering = Gathering(most=lambda: 100, poll_ms=10, gather_ms=0)
+    gathering = Gathering(records_max=100, poll_ms=10, gather_ms=0)
     options = {"gathering": gathering, "wait_ms": 100, "session_ms": 6_000}
     consuming.subscribe(broker, [topic], handler, group_id="credit", **options)
     await broker.start()

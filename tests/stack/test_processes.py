@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ from o2c.stack.ports import free_port
 from o2c.stack.processes import Backoff, Identity, Keeper, Launch, Process, Server, end_process, identity_of, log_tail
 from tests.support.waiting import until
 
+_SLEEPING = "import time; time.sleep(60)"
+
 
 def _launch(tmp_path: Path, code: str) -> Launch:
     return Launch(argv=(sys.executable, "-c", code), log=tmp_path / "child.log", environment={"MARK": "here"})
@@ -27,9 +29,11 @@ class Script(Server):
     """A server that is ready at once."""
 
     code: str = field(default="", kw_only=True)
+    niceness: int = field(default=0, kw_only=True)
 
     def launch(self) -> Launch:
-        return Launch(argv=(sys.executable, "-c", self.code), log=self.log, environment={})
+        argv = (sys.executable, "-c", self.code)
+        return Launch(argv=argv, log=self.log, environment={}, niceness=self.niceness)
 
     async def ready(self) -> bool:
         return True
@@ -158,15 +162,40 @@ async def test_a_released_server_stays_down(tmp_path: Path) -> None:
     assert keeper.restarts == 0
 
 
-async def test_a_child_stands_back_where_it_is_told_to(tmp_path: Path) -> None:
-    code = (
-        "import os, pathlib; group = pathlib.Path('/proc/self/autogroup');"
-        "print(os.nice(0), group.read_text() if group.exists() else '')"
-    )
-    for niceness in (0, 7):
-        launch = replace(_launch(tmp_path, code), niceness=niceness, log=tmp_path / f"{niceness}.log")
-        assert await Process.start(launch).wait() == 0
-        said = log_tail(launch.log).split()
-        assert int(said[0]) == os.nice(0) + niceness
-        # "/autogroup-12 nice 7"
-        assert said[1:] == [] or os.geteuid() != 0 or int(said[3]) == niceness
+def _nice_of_group(pid: int) -> int | None:
+    group = Path(f"/proc/{pid}/autogroup")
+    return int(group.read_text().split()[-1]) if group.exists() else None
+
+
+@pytest.mark.parametrize("niceness", [0, 7])
+async def test_a_server_stands_back_where_it_is_told_to(tmp_path: Path, niceness: int) -> None:
+    server = Script("script", tmp_path / "child.log", free_port(), code=_SLEEPING, niceness=niceness)
+    await server.start()
+    try:
+        pid = server.identity.pid if server.identity else 0
+        assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0) + niceness
+        assert _nice_of_group(pid) in (None, niceness)
+    finally:
+        await server.kill()
+
+
+async def test_where_the_kernel_takes_one_at_a_time_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter([True, True, False])
+    write = Path.write_text
+
+    def writing(path: Path, text: str) -> int:
+        if path.name == "autogroup" and next(refusals):
+            raise BlockingIOError
+        return write(path, text)
+
+    process = Process.start(_launch(tmp_path, _SLEEPING))
+    try:
+        if _nice_of_group(process.identity.pid) is not None:
+            monkeypatch.setattr(Path, "write_text", writing)
+            assert await processes.stand_back(process.identity.pid, 3)
+            assert list(refusals) == []
+        assert not await processes.stand_back(2**22 + 1, 3)
+    finally:
+        await process.kill()
