@@ -97,7 +97,8 @@ CREDIT = {
     "customer_id": "C-1",
     "currency": "GBP",
     "rest_minor": 12_050,
-    "since_on": "2026-03-31",
+    "since_on": "2010-12-01",
+    "recorded_at": NOW.isoformat(),
     "reference": EVIL,
     "order_id": "",
 }

@@ -155,6 +155,12 @@ def test_empty_queues_explain_themselves(tower: GivenTower) -> None:
     assert "No dead letters" in tower.get("/tower/queues/dead-letters").text
 
 
+def test_money_of_years_ago_waits_since_it_was_heard_of(tower: GivenTower) -> None:
+    entry = tower.get("/tower").text.split('id="queue-cash"')[1].split("</a>")[0]
+    assert "&lt; 1 min" in entry
+    assert "1 Dec 2010" in tower.get("/tower/queues/cash").text
+
+
 def test_the_next_page_of_a_queue_is_asked_by_its_cursor(tower: GivenTower) -> None:
     assert "?cursor=abc" in tower.get("/tower/queues/credit").text
     assert tower.get("/tower/queues/lost").status_code == 404

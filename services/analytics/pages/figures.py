@@ -75,7 +75,7 @@ class Figures:
             Source("services", self.services, 2),
             Source("credit", lambda: self._queue("credit", "credit-reviews", "requested_at"), 2),
             Source("backorders", lambda: self._queue("fulfillment", "backorders", "queued_at"), 2),
-            Source("cash", lambda: self._queue("receivables", "unapplied", "since_on"), 2),
+            Source("cash", lambda: self._queue("receivables", "unapplied", "recorded_at"), 2),
         ]
 
     async def _fetch(self, sql: str, *args: Any) -> Sequence[Any]:
@@ -170,7 +170,7 @@ class Figures:
             return {"name": name, "away": f"{name} answers with a status that this version does not understand"}
 
     async def _queue(self, service: str, path: str, since: str) -> dict[str, Any]:
-        """How long a queue is, up to a limit, and since when its oldest entry waits."""
+        """How long a queue is, up to a limit, and since when one of these entries waits: when it was recorded."""
         page = await self._peers.get(service, path, limit=QUEUE_SHOWN_MAX)
         oldest = min((item[since] for item in page["items"]), default=None)
         return {"items": len(page["items"]), "more": page["next"] is not None, "since": oldest}
