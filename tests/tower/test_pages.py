@@ -146,6 +146,15 @@ def test_the_overview_has_units_and_links(tower: GivenTower) -> None:
     assert "/tower/orders/%22%3E%3Cscript" in page
 
 
+def test_how_many_are_taken_now_is_said_once_and_of_the_last_minute(tower: GivenTower) -> None:
+    page = tower.get("/tower").text
+    assert '<dd>5 <span class="unit">orders</span></dd><dd class="note">in the last 60 seconds</dd>' in page
+    ((_, (begin, minute_ago)),) = [asked for asked in tower.rows.asked if "GROUP BY bucket" in asked[0]]
+    # The ten minutes end with the ten seconds that are not over yet.
+    assert timedelta(minutes=8, seconds=50) <= minute_ago - begin < timedelta(minutes=9)
+    assert " minute" not in page.split('data-live="flow"')[1].split("</section>")[0]
+
+
 def test_empty_queues_explain_themselves(tower: GivenTower) -> None:
     for path in ("/credit-reviews", "/backorders", "/unapplied", "/dead-letters"):
         tower.services.answers[path] = EMPTY
