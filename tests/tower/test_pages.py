@@ -1,7 +1,7 @@
 """The pages without a browser: what they show, that they escape it, and that they come when services are away."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -72,7 +72,7 @@ def tower() -> Iterator[GivenTower]:
     rows, services = GivenRows(), GivenServices()
     rows.rows |= {
         "FROM order_story": [LINE],
-        "SELECT 1 FROM": [],
+        "id = ANY($1::text[])": [],
         "WHERE order_id >= $1": [{"id": f"O-{EVIL}"}],
         "SELECT order_id, customer_id": [ORDER],
         "FROM customers": [CUSTOMER],
@@ -187,10 +187,44 @@ def test_an_invoice_shows_what_is_due_after_each_movement(tower: GivenTower) -> 
 
 
 def test_one_hit_leads_to_its_page_and_a_number_is_asked_of_billing(tower: GivenTower) -> None:
-    tower.rows.rows["SELECT 1 FROM"] = []
+    tower.rows.rows["id = ANY($1::text[])"] = []
     found = tower.get("/tower/search?q=inv-2026-000001")
     assert (found.status_code, found.headers["location"]) == (303, "/tower/invoices/O-1-I1")
     assert "begin like it" in tower.get("/tower/search?q=O-").text
+
+
+def test_an_id_is_found_as_it_was_typed_or_else_in_capital_letters(tower: GivenTower) -> None:
+    found = {"FROM order_cycle WHERE order_id = ANY": [{"id": "O-1"}, {"id": "o-1"}], " = ANY": []}
+    tower.rows.rows = found | tower.rows.rows  # the first one that fits is the answer
+    assert tower.get("/tower/search?q=o-1").headers["location"] == "/tower/orders/o-1"
+    tower.rows.rows["FROM order_cycle WHERE order_id = ANY"] = [{"id": "O-1"}]
+    assert tower.get("/tower/search?q=o-1").headers["location"] == "/tower/orders/O-1"
+    asked = [set(args[0]) for sql, args in tower.rows.asked if "WHERE order_id = ANY" in sql and "story" not in sql]
+    assert asked == [{"o-1", "O-1"}] * 2
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/", "/tower/live"])
+def test_a_page_says_its_headers_without_itself(tower: GivenTower, path: str) -> None:
+    response = tower.client.head(path)
+    assert response.status_code == (307 if path == "/" else 200)
+    assert response.content == b""
+    if path not in ("/", "/tower/live"):
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_what_happens_within_a_second_is_told_apart(tower: GivenTower) -> None:
+    begun = datetime(2026, 3, 31, 12, 13, 1, 482_913, UTC)
+    tower.rows.rows["FROM order_story"] = [LINE | {"at": begun + timedelta(milliseconds=n)} for n in (0, 40)]
+    page = tower.get("/tower/orders/O-1").text
+    assert page.index("31 Mar 2026, 12:13:01.482 UTC") < page.index("31 Mar 2026, 12:13:01.522 UTC")
+
+
+def test_a_queue_says_what_it_counts(tower: GivenTower) -> None:
+    tower.services.answers["/backorders"] = {"items": [BACKORDER] * 100, "next": "more"}
+    page = tower.get("/tower").text
+    assert '<strong>100+ <span class="unit">order lines</span></strong>' in page
+    assert "one of the first 100 waits" in page
+    assert '<strong>1 <span class="unit">payment or credit</span></strong>' in page
 
 
 def test_what_is_unknown_or_unreadable_is_a_page_as_well(tower: GivenTower) -> None:

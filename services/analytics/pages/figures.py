@@ -170,7 +170,7 @@ class Figures:
     async def _queue(self, service: str, path: str, since: str) -> dict[str, Any]:
         """How long a queue is, up to a limit, and since when one of these entries waits: when it was recorded."""
         page = await self._peers.get(service, path, limit=QUEUE_SHOWN_MAX)
-        oldest = min((item[since] for item in page["items"]), default=None)
+        oldest = min((item[since] for item in page["items"] if item.get(since)), default=None)
         return {"items": len(page["items"]), "more": page["next"] is not None, "since": oldest}
 
 
