@@ -89,6 +89,7 @@ LETTER = {
         ["verify"],
         ["replay"],
         ["rebuild"],
+        ["restored", "credit"],
         ["order", "show", "1"],
         ["dead-letters", "list"],
         ["dead-letters", "retry", "order/1"],
@@ -104,6 +105,14 @@ def test_without_a_stack_every_command_ends_with_3_and_says_what_to_do(
     assert result.exit_code == 3
     assert result.stdout == ""
     assert "o2c up" in result.stderr
+
+
+def test_who_mends_a_restored_store_is_told_to_leave_its_service_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("O2C_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(URLS, raising=False)
+    assert "`o2c up --detach --without credit`" in o2c("restored", "credit").stderr
 
 
 def test_down_of_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -125,6 +134,7 @@ def test_down_of_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ["run", "nonsense"],
         ["up", "--broker", "rabbit"],
         ["up", "--port-base", "80"],
+        ["up", "--without", "nonsense"],
         ["demo", "--orders", "0"],
         ["bench", "--orders", "-1"],
         ["import", "orders", "/does/not/exist.csv"],
