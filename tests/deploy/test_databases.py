@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from o2c.main import app
 from o2c.stack import SERVICES
+from o2c.stack.postgres import ANALYST_SETTINGS
 from tests.conftest import FreshBroker
 from tests.deploy.files import ROOT
 from tests.support.brokers import postgres_in
@@ -76,10 +77,17 @@ async def test_the_analyst_reads_the_views_for_people_and_nothing_else(
     monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_analytics@{server}")
     assert (await o2c("migrate", "analytics")).exit_code == 0
     connection = await asyncpg.connect(f"postgresql://o2c_analyst@{server}/o2c_analytics")
-    assert await connection.fetchval("SELECT count(*) FROM analytics.orders") == 0
+    assert await connection.fetchval("SELECT count(*) FROM orders") == 0
+    assert await connection.fetchval("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user") == 10
+    for name, value in ANALYST_SETTINGS.items():
+        assert (name, await connection.fetchval("SELECT current_setting($1)", name)) == (name, _as_shown(value))
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.fetchval("SELECT count(*) FROM public.customers")
     await connection.close()
+
+
+def _as_shown(value: str) -> str:
+    return "1min" if value == "60s" else value
 
 
 async def test_a_restored_store_is_mended_as_its_owner_and_the_others_are_read_by_who_only_reads(

@@ -10,6 +10,7 @@ import yaml
 
 from o2c.addresses import URLS
 from o2c.stack import SERVICES
+from o2c.stack.postgres import ANALYST, ANALYST_SETTINGS
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
 from shared.eventsourced.publishing import LANES
 from shared.frame.running import DRAIN_SHARE
@@ -151,6 +152,15 @@ def test_postgres_takes_the_connections_of_all_replicas() -> None:
         spec = cluster["spec"]
         needed = len(SERVICES) * replicas * CONNECTIONS_PER_REPLICA
         assert int(spec["postgresql"]["parameters"]["max_connections"]) >= needed + 20
+
+
+def test_the_analysts_role_has_the_settings_that_the_embedded_stack_gives_it() -> None:
+    for cluster in of_kind(documents(PLATFORM / "postgres.yaml"), "Cluster").values():
+        said = cluster["spec"]["bootstrap"]["initdb"]["postInitSQL"]
+        wanted = [f"ALTER ROLE {ANALYST} SET {name} = '{value}'" for name, value in ANALYST_SETTINGS.items()]
+        assert said == [f"CREATE ROLE {ANALYST}", *wanted]
+        (role,) = [each for each in cluster["spec"]["managed"]["roles"] if each["name"] == ANALYST]
+        assert role["connectionLimit"] == 10
 
 
 def test_every_service_has_a_database_a_role_and_a_migration_of_its_own() -> None:

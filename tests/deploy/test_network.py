@@ -6,7 +6,7 @@ from tests.deploy.network import Pod, Policy, connections
 
 COMPONENT = "app.kubernetes.io/component"
 PODS = [
-    *(Pod(name, {COMPONENT: name}) for name in (*SERVICES, "migration", "tool")),
+    *(Pod(name, {COMPONENT: name}) for name in (*SERVICES, "migration", "tool", "analyst")),
     Pod("kafka", {"strimzi.io/cluster": "o2c", "strimzi.io/name": "o2c-kafka"}),
     Pod("entity-operator", {"strimzi.io/cluster": "o2c", "strimzi.io/name": "o2c-entity-operator"}),
     Pod("o2c-postgres", {"cnpg.io/cluster": "o2c-postgres"}),
@@ -21,7 +21,7 @@ PODS = [
 PORTS = {"http": 8080, "kafka": 9092, "sql": 5432, "status": 8000, "exporter": 9187, "otlp": 4318}
 EXPECTED = {
     *((name, "kafka", 9092) for name in (*SERVICES, "tool", "keda")),
-    *((name, "o2c-postgres", 5432) for name in (*SERVICES, "migration", "tool", "cnpg", "o2c-postgres")),
+    *((name, "o2c-postgres", 5432) for name in (*SERVICES, "migration", "tool", "analyst", "cnpg", "o2c-postgres")),
     *((caller, name, 8080) for name in SERVICES for caller in ("gateway", "prometheus", "tool")),
     *((name, "collector", 4318) for name in SERVICES),
     *(("analytics", name, 8080) for name in SERVICES),
