@@ -108,9 +108,9 @@ async def _heard_by_others(database_of: Callable[[str], str], service: str) -> d
 
 async def _said(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> dict[Place, Said]:
     """What stands on the service's own topic: the first message at each place, which is the one that was heard."""
-    if service not in SPEAKERS:
+    partitions = _partitions(cluster, SPEAKERS[service].topic) if service in SPEAKERS else []
+    if not partitions:  # also when Kafka is new: what others have heard is known from their stores
         return {}
-    partitions = _partitions(cluster, SPEAKERS[service].topic)
     consumer.assign(partitions)
     await consumer.seek_to_beginning(*partitions)
     ends = await consumer.end_offsets(partitions)

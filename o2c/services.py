@@ -11,7 +11,10 @@ from shared.answers import problem_said
 from shared.errors import ConflictError, DomainError, NotFoundError, UnavailableError
 
 ANSWER_SECONDS_MAX = 10.0
+"""Longer than a service itself waits for its store: who has not answered by then hangs, or is not there."""
+
 REBUILD_SECONDS_MAX = 1_800.0
+"""The answer to a rebuild comes at its end, which takes as long as the store is large."""
 
 
 class Services:
@@ -47,11 +50,16 @@ class Services:
         *,
         body: Mapping[str, Any] | None = None,
         seen: str | None = None,
-        seconds_max: float = ANSWER_SECONDS_MAX,
+        seconds_max: float | None = None,
     ) -> Any:
-        """Ask a service to do something; the JSON it answers. `seen`: the ETag that this is decided on (If-Match)."""
+        """Ask a service to do something; the JSON it answers.
+
+        `seen`: the ETag that this is decided on (If-Match); `seconds_max`: what is waited for the answer, by default
+        ANSWER_SECONDS_MAX.
+        """
         headers = {} if seen is None else {"If-Match": seen}
-        response = await self._response(service, "POST", path, json=body, headers=headers, timeout=seconds_max)
+        timeout = httpx.USE_CLIENT_DEFAULT if seconds_max is None else httpx.Timeout(seconds_max)
+        response = await self._response(service, "POST", path, json=body, headers=headers, timeout=timeout)
         return _json(service, response)
 
     async def put(self, service: str, path: str, *, body: Mapping[str, Any]) -> Any:
@@ -81,6 +89,11 @@ class Services:
             raise NotFoundError(f"there is no service {service!r}; there are {', '.join(self._urls)}")
         try:
             response = await self._client.request(method, url + path, **options)
+        except httpx.TimeoutException as error:
+            raise UnavailableError(
+                f"{service} gives no answer at {url} in time: its process or its machine hangs, or is busy "
+                "(docs/runbooks/ConsumerStuck.md)" + ("" if method == "GET" else "; what was asked may still be done")
+            ) from error
         except httpx.TransportError as error:
             raise UnavailableError(f"{service} does not answer at {url}: {type(error).__name__} {error}") from error
         if response.is_error:

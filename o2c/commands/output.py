@@ -38,6 +38,14 @@ err = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 
+_DATABASE_REFUSES = (
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedTableError,
+)
+"""It is not there, is empty, or is not for this role: for the operator to see to, no defect of ours."""
+
 T = TypeVar("T")
 
 
@@ -78,6 +86,8 @@ def explained() -> Iterator[None]:
     except ValidationError as error:
         reasons = "; ".join(f"O2C_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
         fail(f"the settings of the environment are wrong: {reasons or error}", Exit.USAGE)
+    except _DATABASE_REFUSES as error:
+        fail(f"the database refuses: {error}", Exit.WRONG)
     except (httpx.TransportError, KafkaError) as error:
         fail(f"{type(error).__name__}: {error or 'no answer'}; see `o2c status`", Exit.UNREACHABLE)
     except (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, ConnectionError, TimeoutError) as error:

@@ -29,20 +29,36 @@ WithBroker = Annotated[
     BrokerChoice, typer.Option(help="embedded: in memory, starts at once; kafka: Apache Kafka, needs Java 17.")
 ]
 
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="SERVICE", help="Leave this service down, to restore its database. Repeatable."),
+]
+
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when everything is up.")] = False,
     port_base: PortBase = None,
     broker: WithBroker = BrokerChoice.EMBEDDED,
+    without: Without = None,
 ) -> None:
     """Start PostgreSQL, a broker and all services here, until Ctrl-C."""
+    left_out = _known(without or [])
     with explained():
-        options = StackOptions(home=default_home(), broker=broker.value, port_base=port_base)
+        services = tuple(name for name in SERVICES if name not in left_out)
+        options = StackOptions(home=default_home(), broker=broker.value, port_base=port_base, services=services)
     if detach:
         show(run(lambda: Stack.detach(options)))
         out.print(f"Everything runs from {options.home.absolute()}; `o2c down` ends it.")
     else:
         run(lambda: _until_asked(options))
+
+
+def _known(services: list[str]) -> list[str]:
+    """These; wrong usage if there is one that does not exist."""
+    unknown = sorted(set(services) - set(SERVICES))
+    if unknown:
+        fail(f"unknown service {', '.join(unknown)}; there are {', '.join(SERVICES)}", Exit.USAGE)
+    return services
 
 
 def show(state: StackState) -> None:
@@ -93,9 +109,7 @@ def run_services(
     services: Annotated[list[str], typer.Argument(metavar="SERVICE...", help=f"Of {', '.join(SERVICES)}.")],
 ) -> None:
     """Run services in the foreground until SIGTERM, with the settings of the environment (see `o2c config`)."""
-    unknown = sorted(set(services) - set(SERVICES))
-    if unknown:
-        fail(f"unknown service {', '.join(unknown)}; there are {', '.join(SERVICES)}", Exit.USAGE)
+    _known(services)
     with explained():
         gc.disable()  # what is imported stays: looking through it again and again takes a tenth of a start
         try:

@@ -13,6 +13,8 @@ from o2c.services import Services
 def status(as_json: AsJson = False) -> None:
     """Show lag, backlog, dead letters and positions of every service.
 
+    "said again": messages that the answering process has said again since its start (`o2c replay`, gaps of listeners).
+
     Exit code 0: all are ready; 1: some are not ready; 3: some do not answer.
     """
     with explained():
@@ -38,7 +40,7 @@ def _exit(found: dict[str, dict[str, Any]]) -> Exit:
 
 def _table(found: dict[str, dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("service", "state", "events", "heard", "lag", "backlog", "gaps", "dead letters"):
+    for column in ("service", "state", "events", "heard", "lag", "backlog", "said again", "gaps", "dead letters"):
         table.add_column(column, justify="left" if column in ("service", "state") else "right")
     for name, answer in found.items():
         table.add_row(name, *(_unreachable(answer) if "unreachable" in answer else _row(answer)))
@@ -59,6 +61,7 @@ def _row(answer: dict[str, Any]) -> list[str]:
         str(sum(answer.get("positions", {}).values())),
         str(sum(answer.get("lag", {}).values())),
         str(answer.get("relay", {}).get("backlog", 0)),
+        str(answer.get("relay", {}).get("sent_again", 0)),
         str(answer.get("consumer", {}).get("gaps", 0)),
         str(letters.get("parked", 0) + letters.get("waiting", 0)),
     ]

@@ -127,9 +127,10 @@ async def stand_back(pid: int, niceness: int) -> bool:
     Where Linux shares CPU between sessions first (autogroups), what counts is the session's niceness, and whoever is
     not root may set one every 100 ms, on the whole machine.
     """
+    own = os.getpriority(os.PRIO_PROCESS, 0)
     for _ in range(_AUTOGROUP_ATTEMPTS_MAX):
         try:
-            os.setpriority(os.PRIO_PROCESS, pid, niceness)
+            os.setpriority(os.PRIO_PROCESS, pid, own + niceness)
             _set_group(Path(f"/proc/{pid}/autogroup"), niceness)
         except BlockingIOError:
             await asyncio.sleep(random.uniform(0.05, 0.25))

@@ -8,7 +8,7 @@ from typing import TypeVar
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from shared.errors import ConcurrencyError, UnavailableError
+from shared.errors import ConcurrencyError, O2CError, UnavailableError
 
 T = TypeVar("T")
 
@@ -54,8 +54,15 @@ class Backoff:
 
 
 def unavailable(error: Exception) -> Exception:
-    """What a caller is told of a fault of the store: to try again, if it passes; else the error as it is."""
-    return UnavailableError(f"the store does not answer: {type(error).__name__}") if passes(error) else error
+    """What a caller is told of a fault of the store: to try again, if it passes; else the error as it is.
+
+    What we say ourselves (nothing may be written, other writers were always first) is told in those words.
+    """
+    if not passes(error):
+        return error
+    if isinstance(error, O2CError):
+        return UnavailableError(error.message)
+    return UnavailableError(f"the store does not answer: {type(error).__name__}")
 
 
 async def isolating(

@@ -83,7 +83,9 @@ async def test_a_process_on_a_copied_store_says_so_and_writes_nothing(
     async with running(toy_service(), settings, ready=False) as process:
         missing = await eventually(lambda: _history(process))
         assert "is a copy or was restored" in missing
-        with pytest.raises(UnavailableError):
+        with pytest.raises(
+            UnavailableError, match=r"^this database is a copy or was restored .* `o2c restored credit`"
+        ):
             await process.commands.execute(To(jar, "C-1", AddCoins("C-1", "O-1", 1)))
         assert await replica.events() == []
 

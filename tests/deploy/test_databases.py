@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from o2c.main import app
 from o2c.stack import SERVICES
 from o2c.stack.postgres import ANALYST_SETTINGS
+from tests.conftest import FreshBroker
 from tests.deploy.files import ROOT
 from tests.support.brokers import postgres_in
 from tests.support.homes import temporary_home
@@ -87,6 +88,31 @@ async def test_the_analyst_reads_the_views_for_people_and_nothing_else(
 
 def _as_shown(value: str) -> str:
     return "1min" if value == "60s" else value
+
+
+async def test_a_restored_store_is_mended_as_its_owner_and_the_others_are_read_by_who_only_reads(
+    server: str, fresh_broker: FreshBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SERVICES:
+        monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_{name}@{server}")
+        assert (await o2c("migrate", name)).exit_code == 0
+    listener = await asyncpg.connect(f"postgresql://o2c_order@{server}/o2c_order")
+    await listener.execute("INSERT INTO positions (speaker, lane, sequence) VALUES ('credit', 3, 5)")
+    await listener.close()
+    administrator = await asyncpg.connect(f"postgresql://postgres@{server}/postgres")
+    await administrator.execute("CREATE ROLE o2c_reader LOGIN IN ROLE pg_read_all_data")
+    for name in SERVICES:
+        await administrator.execute(f"GRANT CONNECT ON DATABASE o2c_{name} TO o2c_reader")
+    await administrator.close()
+    monkeypatch.setenv("O2C_SERVICE_URLS", "order=http://127.0.0.1:1")
+    monkeypatch.setenv("O2C_KAFKA_SERVERS", await fresh_broker())
+    monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_reader@{server}")
+    refused = await o2c("restored", "credit")
+    assert (refused.exit_code, "the database refuses: permission denied" in refused.output) == (1, True)
+    monkeypatch.setenv("O2C_OWNER_DATABASE_URL", f"postgresql://o2c_credit@{server}")
+    mended = await o2c("restored", "credit")
+    assert mended.exit_code == 0, mended.output or mended.exception
+    assert "5 × unknown" in mended.output
 
 
 async def test_a_changed_migration_stops_the_roll_out(server: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from shared.contracts.credit import CreditApproved
 from shared.contracts.shape import PROBLEMS_MAX, problems_of
 from shared.errors import ConcurrencyError, ContractError, DomainError, UnavailableError
 from shared.eventsourced.cache import Cached, StateCache
-from shared.eventsourced.faults import isolating, passes
+from shared.eventsourced.faults import isolating, passes, unavailable
 from shared.eventsourced.migrating import ENGINE_MIGRATIONS, MigrationError, migration_files
 from shared.eventsourced.publishing import LANES, lane_of, same
 from shared.eventsourced.relay import instant_text
@@ -45,6 +45,26 @@ def test_a_message_has_the_facts_fields_of_the_same_names() -> None:
 
 
 # ---- faults
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (UnavailableError("this database is a copy"), "this database is a copy"),
+        (ConcurrencyError("other writers were always first"), "other writers were always first"),
+        (ConnectionResetError("by peer"), "the store does not answer: ConnectionResetError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_caller_is_told_what_is_the_matter(error: Exception, told: str) -> None:
+    found = unavailable(error)
+    assert isinstance(found, UnavailableError)
+    assert found.message == told
+
+
+def test_an_error_that_never_passes_is_told_as_it_is() -> None:
+    error = DomainError("not allowed")
+    assert unavailable(error) is error
 
 
 def sqlstate(code: str) -> Exception:

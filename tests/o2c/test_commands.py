@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ def nowhere() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
+@pytest.fixture
+def hanging() -> Iterator[str]:
+    """An address where connections are taken and nothing is answered, as at a process that was stopped."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
 def status(**more: Any) -> dict[str, Any]:
     return {
         "service": "order",
@@ -48,7 +57,7 @@ def status(**more: Any) -> dict[str, Any]:
         "events": 7,
         "positions": {"credit": 3},
         "lag": {"o2c.credit.events": 2},
-        "relay": {"backlog": 1},
+        "relay": {"backlog": 1, "sent_again": 4},
         "consumer": {"gaps": 0},
         "dead_letters": {"parked": 1, "waiting": 2, "done": 9},
         **more,
@@ -80,6 +89,7 @@ LETTER = {
         ["verify"],
         ["replay"],
         ["rebuild"],
+        ["restored", "credit"],
         ["order", "show", "1"],
         ["dead-letters", "list"],
         ["dead-letters", "retry", "order/1"],
@@ -95,6 +105,14 @@ def test_without_a_stack_every_command_ends_with_3_and_says_what_to_do(
     assert result.exit_code == 3
     assert result.stdout == ""
     assert "o2c up" in result.stderr
+
+
+def test_who_mends_a_restored_store_is_told_to_leave_its_service_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("O2C_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(URLS, raising=False)
+    assert "`o2c up --detach --without credit`" in o2c("restored", "credit").stderr
 
 
 def test_down_of_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -116,6 +134,7 @@ def test_down_of_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ["run", "nonsense"],
         ["up", "--broker", "rabbit"],
         ["up", "--port-base", "80"],
+        ["up", "--without", "nonsense"],
         ["demo", "--orders", "0"],
         ["bench", "--orders", "-1"],
         ["import", "orders", "/does/not/exist.csv"],
@@ -161,7 +180,7 @@ def test_status_adds_up_what_waits(system: Urls) -> None:
     with serving({"GET /status": (200, status())}) as order:
         system(order=order)
         result = o2c("status")
-    assert result.stdout.splitlines()[1].split() == ["order", "ready", "7", "3", "2", "1", "0", "3"]
+    assert result.stdout.splitlines()[1].split() == ["order", "ready", "7", "3", "2", "1", "4", "0", "3"]
     assert "\x1b[" not in result.stdout
 
 
@@ -244,7 +263,11 @@ def test_drop_asks_for_it_and_a_conflict_ends_with_1(system: Urls) -> None:
 
 
 def test_replay_asks_the_speakers_and_rebuild_everybody(system: Urls) -> None:
-    answers = {"POST /replay": (202, {"lanes": 48}), "POST /rebuild": (200, {"facts": 5})}
+    answers = {
+        "POST /replay": (202, {"lanes": 48}),
+        "GET /health/live": (200, {"live": True}),
+        "POST /rebuild": (200, {"facts": 5}),
+    }
     with serving(answers) as order, serving(answers) as analytics:
         system(order=order, analytics=analytics)
         assert o2c("replay").exit_code == 0
@@ -252,8 +275,42 @@ def test_replay_asks_the_speakers_and_rebuild_everybody(system: Urls) -> None:
         result = o2c("rebuild", "--json")
         assert json.loads(result.stdout) == {"services": {"order": {"facts": 5}, "analytics": {"facts": 5}}}
         assert o2c("rebuild", "order").exit_code == 0
-        assert analytics.requests == ["POST /rebuild"]
+        assert analytics.requests == ["GET /health/live", "POST /rebuild"]
         assert o2c("rebuild", "nonsense").exit_code == 1
+
+
+def test_who_says_nothing_publicly_has_nothing_to_say_again(system: Urls) -> None:
+    with serving({"POST /replay": (202, {"lanes": 48})}) as order, serving({}) as analytics:
+        system(order=order, analytics=analytics)
+        shown = o2c("replay", "order", "analytics")
+        assert (shown.exit_code, analytics.requests) == (0, [])
+        assert "order says everything again" in shown.stdout
+        assert "analytics has nothing to say again" in shown.stdout
+        answers = json.loads(o2c("replay", "analytics", "--json").stdout)
+        assert answers == {"services": {"analytics": {"lanes": 0}}}
+        assert o2c("replay", "nonsense").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["replay", "order"],
+        ["rebuild", "order"],
+        ["status"],
+        ["dead-letters", "list"],
+        ["dead-letters", "retry", "order/1"],
+    ],
+    ids=" ".join,
+)
+def test_a_service_that_hangs_is_not_waited_for(
+    command: list[str], system: Urls, hanging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("o2c.services.ANSWER_SECONDS_MAX", 0.1)
+    system(order=hanging)
+    result = o2c(*command)
+    assert result.exit_code == 3
+    assert "order gives no answer" in result.output
+    assert "hangs" in result.output
 
 
 def test_a_service_that_cannot_just_now_ends_with_3(system: Urls) -> None:
