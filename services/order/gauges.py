@@ -11,26 +11,19 @@ OLDEST = Metric(
     "o2c.orders.waiting.oldest",
     "gauge",
     "s",
-    "Age of the oldest of them since it was confirmed; before that, since it was placed",
+    "How long one of them has been in this stage at most, since it was recorded that it came there",
     ("stage",),
 )
 
 _OF_STATUS = """
-(SELECT status, allocation, shipped_fully, invoiced_fully, coalesce(confirmed_at, placed_at) AS since
- FROM orders WHERE status = '{status}' ORDER BY placed_at LIMIT {{limit}})
+(SELECT stage, stage_at FROM orders WHERE status = '{status}' ORDER BY placed_at LIMIT {{limit}})
 """
 _ORDERS = " UNION ALL ".join(
     _OF_STATUS.format(status=status) for status in ("placed", "held", "confirmed", "cancelling")
 )
 _SQL = f"""
-SELECT CASE WHEN status IN ('placed', 'held') THEN 'credit'
-            WHEN status = 'cancelling' THEN 'cancelling'
-            WHEN NOT shipped_fully AND allocation <> 'reserved' THEN 'stock'
-            WHEN NOT shipped_fully THEN 'warehouse'
-            WHEN NOT invoiced_fully THEN 'invoice'
-            ELSE 'payment' END,
-       count(*), greatest(extract(epoch FROM now() - min(since)), 0)
-FROM ({_ORDERS}) AS waiting GROUP BY 1
+SELECT stage, count(*), greatest(extract(epoch FROM now() - min(stage_at)), 0)
+FROM ({_ORDERS}) AS waiting GROUP BY stage
 """
 
 GAUGES = (Gauge((WAITING, OLDEST), _SQL, tuple((stage,) for stage in STAGES)),)

@@ -26,7 +26,10 @@ ORDERS = Table(
         Column("invoiced_minor", "bigint"),
         Column("paid_minor", "bigint"),
         Column("credited_minor", "bigint"),
+        Column("stage", "text"),
+        Column("stage_at", "timestamptz"),
     ),
+    dated=True,
 )
 
 CUSTOMERS = Table(
@@ -79,6 +82,19 @@ def order_row(key: str, state: Order) -> Row | None:
     )
 
 
+def stage_of(state: Order) -> str:
+    """For whom the order waits (one of `STAGES` in gauges.py), or how it ended."""
+    match state.status:
+        case "placed" | "held":
+            return "credit"
+        case "confirmed" if not state.shipped_fully:
+            return "warehouse" if state.allocation == "reserved" else "stock"
+        case "confirmed":
+            return "payment" if state.invoiced_fully else "invoice"
+        case _:
+            return state.status
+
+
 def customer_row(key: str, state: Customer) -> Row | None:
     """A customer as they are now."""
     return (key, state.name, state.country, state.currency, state.payment_terms_days) if state.customer_id else None
@@ -93,7 +109,7 @@ def product_row(key: str, state: Product) -> Row | None:
 
 
 PROJECTIONS: tuple[Projection, ...] = (
-    StateProjection(ORDERS, order, order_row),
+    StateProjection(ORDERS, order, order_row, stage_of),
     StateProjection(CUSTOMERS, customer, customer_row),
     StateProjection(PRODUCTS, product, product_row),
 )

@@ -7,14 +7,19 @@ _BY_CURRENCY = ("currency",)
 UNAPPLIED = Metric("o2c.cash.unapplied", "gauge", "{item}", "Payments and credits that pay nothing yet", _BY_CURRENCY)
 UNAPPLIED_MINOR = Metric("o2c.cash.unapplied.minor", "gauge", "{minor unit}", "Their sum in minor units", _BY_CURRENCY)
 UNAPPLIED_OLDEST = Metric(
-    "o2c.cash.unapplied.oldest", "gauge", "s", "Age of the oldest of them since the day of its value", _BY_CURRENCY
+    "o2c.cash.unapplied.oldest",
+    "gauge",
+    "s",
+    "How long one of them has paid nothing at most, since it was recorded that it came or was taken back",
+    _BY_CURRENCY,
 )
 OVERDUE = Metric("o2c.invoices.overdue", "gauge", "{invoice}", "Open invoices past their day", _BY_CURRENCY)
 OVERDUE_MINOR = Metric("o2c.invoices.overdue.minor", "gauge", "{minor unit}", "What is open on them", _BY_CURRENCY)
 
 _UNAPPLIED = """
-SELECT currency, count(*), sum(rest_minor), greatest(extract(epoch FROM now() - min(since_on)), 0)
-FROM (SELECT currency, rest_minor, since_on FROM unapplied WHERE rest_minor > 0 ORDER BY since_on LIMIT {limit}) AS open
+SELECT currency, count(*), sum(rest_minor), greatest(extract(epoch FROM now() - min(recorded_at)), 0)
+FROM (SELECT currency, rest_minor, recorded_at FROM unapplied WHERE rest_minor > 0
+      ORDER BY since_on LIMIT {limit}) AS open
 GROUP BY currency
 """
 _OVERDUE = """

@@ -1,7 +1,7 @@
 """The read tables of receivables: open items and their movements, money and what is left of it, the journal."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from services.receivables.domain.account_facts import (
@@ -79,14 +79,22 @@ UNAPPLIED = Table(
         Column("order_id", "text"),
         Column("since_on", "date", "max"),
         Column("rest_minor", "bigint", "add"),
+        Column("recorded_at", "timestamptz", "max"),
     ),
 )
+"""`since_on`: of the business, as the day of value at the bank. `recorded_at`: when we heard that it pays nothing."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _at(recorded: Recorded) -> datetime:
+    return _EPOCH + timedelta(microseconds=recorded.meta.at)
 
 
 def _money_came(r: Recorded) -> Sequence[Row]:
     f: PaymentReceived = r.fact
     texts = (f.customer_id, "payment", f.reference, f.order_id)
-    return ((f.payment_id, f.currency, *texts, f.value_on, f.amount_minor),)
+    return ((f.payment_id, f.currency, *texts, f.value_on, f.amount_minor, _at(r)),)
 
 
 def _credit_came(r: Recorded) -> Sequence[Row]:
@@ -94,17 +102,17 @@ def _credit_came(r: Recorded) -> Sequence[Row]:
     if not f.credited_minor:
         return ()
     texts = (f.customer_id, "credit_note", f.invoice_number, f.order_id)
-    return ((f.credit_note_id, f.currency, *texts, f.issued_on, f.credited_minor),)
+    return ((f.credit_note_id, f.currency, *texts, f.issued_on, f.credited_minor, _at(r)),)
 
 
 def _money_used(r: Recorded) -> Sequence[Row]:
     f: CashApplied = r.fact
-    return ((f.source_id, f.currency, None, None, None, None, None, -f.amount_minor),)
+    return ((f.source_id, f.currency, None, None, None, None, None, -f.amount_minor, None),)
 
 
 def _money_back(r: Recorded) -> Sequence[Row]:
     f: CashUnapplied = r.fact
-    return ((f.source_id, f.currency, None, None, None, None, f.unapplied_on, f.amount_minor),)
+    return ((f.source_id, f.currency, None, None, None, None, f.unapplied_on, f.amount_minor, _at(r)),)
 
 
 # ---- Payments as received

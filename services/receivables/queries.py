@@ -13,7 +13,7 @@ ACCOUNT_ROWS_MAX = 500  # A busy customer has thousands of open items: the rest 
 
 _ITEM = """invoice_id, number, order_id, customer_id, currency, issued_on, due_on, total_minor, open_minor,
     CASE WHEN open_minor = 0 THEN 'closed' WHEN open_minor < total_minor THEN 'partly_paid' ELSE 'open' END AS status"""
-_CREDIT = "source_id, kind, customer_id, currency, rest_minor, since_on, reference, order_id"
+_CREDIT = "source_id, kind, customer_id, currency, rest_minor, since_on, recorded_at, reference, order_id"
 
 
 class _Where:

@@ -1,6 +1,6 @@
 """The shapes of the HTTP bodies of receivables: what callers send and what they are shown."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -111,7 +111,10 @@ class OpenItemView(BaseModel):
 
 
 class UnappliedView(BaseModel):
-    """Money of a customer that pays nothing yet. `kind`: `payment` or `credit_note`."""
+    """Money of a customer that pays nothing yet. `kind`: `payment` or `credit_note`.
+
+    `since_on`: its day of value, or on which it was taken back; `recorded_at`: when we heard of that.
+    """
 
     source_id: _Id
     kind: str
@@ -119,6 +122,7 @@ class UnappliedView(BaseModel):
     currency: str
     rest_minor: int
     since_on: date
+    recorded_at: datetime
     reference: str
     order_id: str
 

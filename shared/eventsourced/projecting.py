@@ -31,12 +31,14 @@ class Table:
     It is created by a numbered migration; the names and types here must be the same (checked at start).
     `appended`: no key is ever written twice (it holds the identity of the fact or message), so rows are inserted
     without looking for others of their key, at half the cost, and the table needs no unique index.
+    `dated`: the last column says since when the one before it has its value; for states only, see `StateProjection`.
     """
 
     name: str
     key: tuple[Column, ...]
     columns: tuple[Column, ...]
     appended: bool = False
+    dated: bool = False
 
 
 Row = tuple[Any, ...]
@@ -44,11 +46,19 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, eq=False)
 class StateProjection:
-    """One row per aggregate, written anew whenever its state changes. `row(key, state)` → values, None: no row yet."""
+    """One row per aggregate, written anew whenever its state changes. `row(key, state)` → values, None: no row yet.
+
+    `stage`: of a dated table, what of a state is dated. `row` leaves out its two last columns: the stage, and when the
+    fact was recorded that led into it. No instant in facts says that: theirs are of the business, and may be years old.
+    """
 
     table: Table
     decider: Decider[Any, Any, Any]
     row: Callable[[str, Any], Row | None]
+    stage: Callable[[Any], str] | None = None
+
+    def __post_init__(self) -> None:
+        assert self.table.dated == (self.stage is not None), self.table.name
 
 
 @dataclass(frozen=True, eq=False)

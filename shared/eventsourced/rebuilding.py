@@ -48,9 +48,10 @@ async def _from_facts(connection: Any, projections: Sequence[FactProjection]) ->
 
 async def _from_states(connection: Any, projection: StateProjection) -> None:
     """Fold one stream after the other; a stream may span several reads."""
-    decider = projection.decider
+    decider, stage_of = projection.decider, projection.stage
     last, version, state = f"{decider.name}-", 0, decider.initial
-    done: list[tuple[str, Any]] = []
+    stage, since_us = "", 0
+    done: list[tuple[str, Any, int]] = []
     while True:
         rows = await connection.fetch(
             "SELECT originator_id, originator_version, topic, state FROM events "
@@ -63,11 +64,14 @@ async def _from_states(connection: Any, projection: StateProjection) -> None:
         )
         for stream, number, topic, data in rows:
             if stream != last:
-                done.append((last, state))
-                last, state = stream, decider.initial
-            state, version = decider.evolve(state, decode_fact(stream, number, topic, data).fact), number
+                done.append((last, state, since_us))
+                last, state, stage = stream, decider.initial, ""
+            recorded = decode_fact(stream, number, topic, data)
+            state, version = decider.evolve(state, recorded.fact), number
+            if stage_of is not None and (now_in := stage_of(state)) != stage:
+                stage, since_us = now_in, recorded.meta.at
         if not rows:
-            done.append((last, state))
+            done.append((last, state, since_us))
         await write_rows(
             connection,
             projection.table,

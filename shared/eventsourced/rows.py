@@ -1,6 +1,7 @@
 """Projections on their way to SQL: rows of one key are merged in memory, then one statement writes a whole table."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ _ON_CONFLICT = {
     "min": "least(t.{0}, excluded.{0})",
     "max": "greatest(t.{0}, excluded.{0})",
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def merge_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
@@ -56,12 +58,13 @@ def upsert_statement(table: Table, *, replace: bool) -> str:
     keys = ", ".join(column.name for column in table.key)
     if not table.columns:
         return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({keys}) DO NOTHING"
-    updates = ", ".join(
-        f"{c.name} = " + ("excluded.{0}" if replace else _ON_CONFLICT[c.merge]).format(c.name) for c in table.columns
-    )
+    updates = {c.name: ("excluded.{0}" if replace else _ON_CONFLICT[c.merge]).format(c.name) for c in table.columns}
+    if table.dated:
+        stage, since = table.columns[-2].name, table.columns[-1].name
+        updates[since] = f"CASE WHEN t.{stage} = excluded.{stage} THEN t.{since} ELSE excluded.{since} END"
     return (
         f"INSERT INTO {table.name} AS t ({names}) SELECT * FROM unnest({arrays}) "
-        f"ON CONFLICT ({keys}) DO UPDATE SET {updates}"
+        f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{name} = {value}' for name, value in updates.items())}"
     )
 
 
@@ -77,8 +80,15 @@ async def write_rows(connection: Any, table: Table, rows: Sequence[Row], *, repl
         await connection.execute(*upsert(table, rows, replace=replace))
 
 
-def state_rows(projection: StateProjection, changed: Iterable[tuple[str, Any]]) -> list[Row]:
-    """(stream, state) of aggregates of the projection's kind → their rows."""
-    prefix = len(projection.decider.name) + 1
-    rows = (projection.row(stream[prefix:], state) for stream, state in changed)
-    return [row for row in rows if row is not None]
+def state_rows(projection: StateProjection, changed: Iterable[tuple[str, Any, int]]) -> list[Row]:
+    """(stream, state, instant in µs) of aggregates of the projection's kind → their rows.
+
+    The instant is when what led to the state was recorded, and only used by projections with a stage.
+    """
+    prefix, stage = len(projection.decider.name) + 1, projection.stage
+    rows = []
+    for stream, state, at_us in changed:
+        row = projection.row(stream[prefix:], state)
+        if row is not None:
+            rows.append(row if stage is None else (*row, stage(state), _EPOCH + timedelta(microseconds=at_us)))
+    return rows

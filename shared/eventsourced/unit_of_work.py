@@ -254,9 +254,10 @@ class UnitOfWork:
     def _upserts(self, batch: Batch, decided: Decided) -> list[tuple[str, ...]]:
         """The statements that write the read rows, with their arguments: one for each table that has any."""
         upserts = []
+        at_us = decided.facts[-1].meta.at if decided.facts else 0  # the facts of a batch are recorded at one instant
         for state_projection in self._state_projections:
             changed = (
-                (stream, state)
+                (stream, state, at_us)
                 for stream, (state, _, decider) in decided.states.items()
                 if decider.name == state_projection.decider.name
             )

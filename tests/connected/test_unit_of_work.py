@@ -1,6 +1,7 @@
 """One batch, one transaction: races, numbers, read rows, snapshots of states, and as few statements as promised."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -145,6 +146,21 @@ async def test_read_tables_made_anew_are_those_that_were_written_along(replica: 
     async with replica.pool.acquire() as connection:
         assert await rebuild(connection, replica.service) == len(await replica.events())
     assert [await replica.pool.fetch(table) for table in tables] == before
+
+
+async def test_a_row_says_since_when_it_is_in_its_stage_by_the_instant_that_was_recorded(replica: Replica) -> None:
+    sizes: list[tuple[str, datetime]] = []
+    recorded: list[datetime] = []
+    for number in range(5):
+        work = await replica.do(add("C", f"O-{number}"))
+        recorded.append(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=work.facts[0].meta.at))
+        sizes.append(tuple(await replica.pool.fetchrow("SELECT size, size_at FROM jars")))
+    small, large = ("small", recorded[0]), ("large", recorded[2])
+    assert sizes == [small, small, large, large, large]
+    await replica.pool.execute("UPDATE jars SET size_at = now()")
+    async with replica.pool.acquire() as connection:
+        await rebuild(connection, replica.service)
+    assert tuple(await replica.pool.fetchrow("SELECT size, size_at FROM jars")) == large
 
 
 async def test_a_batch_of_five_hundred_takes_as_many_statements_as_one_of_one(

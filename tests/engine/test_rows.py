@@ -53,4 +53,4 @@ def test_a_table_of_keys_alone_keeps_the_row_that_is_there() -> None:
 
 def test_a_state_without_a_row_writes_none_and_the_key_has_no_prefix() -> None:
     projection = StateProjection(ALL, jar, lambda key, state: (key, state.total_minor) if state.total_minor else None)
-    assert state_rows(projection, [("jar-C-1", Jar(5)), ("jar-C-2", Jar())]) == [("C-1", 5)]
+    assert state_rows(projection, [("jar-C-1", Jar(5), 0), ("jar-C-2", Jar(), 0)]) == [("C-1", 5)]

@@ -114,15 +114,31 @@ def on_order_placed(message: OrderPlaced, heard: Heard) -> Sequence[To[Any]]:
     return [To(jar, message.customer_id, AddCoins(message.customer_id, message.order_id, message.total_minor))]
 
 
-JARS = Table("jars", (Column("customer_id", "text"),), (Column("total_minor", "bigint"), Column("coins", "bigint")))
+JARS = Table(
+    "jars",
+    (Column("customer_id", "text"),),
+    (
+        Column("total_minor", "bigint"),
+        Column("coins", "bigint"),
+        Column("size", "text"),
+        Column("size_at", "timestamptz"),
+    ),
+    dated=True,
+)
 COINS = Table(
     "coins",
     (Column("order_id", "text"),),
     (Column("customer_id", "text", "first"), Column("amount_minor", "bigint", "add")),
 )
 
+
+def size_of(state: Jar) -> str:
+    """From three coins on a jar is large."""
+    return "large" if len(state.coins) >= 3 else "small"
+
+
 PROJECTIONS = (
-    StateProjection(JARS, jar, lambda key, state: (key, state.total_minor, len(state.coins))),
+    StateProjection(JARS, jar, lambda key, state: (key, state.total_minor, len(state.coins)), size_of),
     FactProjection(COINS, {CoinsAdded: lambda r: [(r.fact.order_id, r.fact.customer_id, r.fact.amount_minor)]}),
 )
 

@@ -18,7 +18,7 @@ def states(house: InMemory) -> dict[str, list[Row]]:
     for projection in PROJECTIONS:
         if isinstance(projection, StateProjection):
             name = f"{projection.decider.name}-"
-            changed = [(stream, state) for stream, (state, _) in house.states.items() if stream.startswith(name)]
+            changed = [(stream, state, 0) for stream, (state, _) in house.states.items() if stream.startswith(name)]
             found[projection.table.name] = state_rows(projection, changed)
     return found
 

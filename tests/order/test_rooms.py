@@ -1,5 +1,6 @@
 """Policies, checks, publishing and read tables of the order service."""
 
+import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, get_args
@@ -20,12 +21,14 @@ from services.order.domain.order_commands import (
     RefuseCancellation,
 )
 from services.order.policies import HEARS
-from services.order.projections import CUSTOMERS, ORDERS, PRODUCTS, customer_row, order_row, product_row
+from services.order.projections import CUSTOMERS, ORDERS, PRODUCTS, customer_row, order_row, product_row, stage_of
 from services.order.publishing import SAYS
 from shared.contracts import billing, catalogue, credit, fulfillment, inbound, receivables
 from shared.contracts.fulfillment import LineQuantity
 from shared.errors import ContractError
 from shared.eventsourced.policy import Heard
+from shared.eventsourced.projecting import StateProjection
+from shared.eventsourced.rows import state_rows
 from shared.settings import Settings
 from shared.values import evolved
 from tests.order.samples import AT, CREDITED, INVOICED, PAID, PLACE, SHIPPED, C, O, new, note, shipped
@@ -207,8 +210,9 @@ def _row(table: Any, row: tuple[Any, ...] | None) -> dict[str, Any]:
 
 
 def test_the_row_of_an_order_shows_its_progress() -> None:
-    row = _row(ORDERS, order_row(O, shipped.given(INVOICED, CREDITED, f.AllocationNoted("reserved")).state()))
-    assert row == {
+    state = shipped.given(INVOICED, CREDITED, f.AllocationNoted("reserved")).state()
+    (listed,) = state_rows(StateProjection(ORDERS, order, order_row, stage_of), [(order.stream(O), state, 0)])
+    assert _row(ORDERS, listed) == {
         "order_id": O,
         "customer_id": C,
         "status": "confirmed",
@@ -227,6 +231,8 @@ def test_the_row_of_an_order_shows_its_progress() -> None:
         "invoiced_minor": 2_900,
         "paid_minor": 0,
         "credited_minor": 900,
+        "stage": "payment",
+        "stage_at": datetime(1970, 1, 1, tzinfo=UTC),
     }
 
 
@@ -247,10 +253,12 @@ def test_what_was_never_recorded_has_no_row() -> None:
 
 @pytest.mark.parametrize("table", [ORDERS, CUSTOMERS, PRODUCTS], ids=lambda table: table.name)
 def test_the_migration_names_every_column_of_a_table(table: Any) -> None:
-    sql = (Path(app.__file__).parent / "migrations" / "1001_orders.sql").read_text()
-    body = sql.partition(f"CREATE TABLE {table.name} (")[2].partition("\n)")[0]
+    folder = Path(app.__file__).parent / "migrations"
+    body = (folder / "1001_orders.sql").read_text().partition(f"CREATE TABLE {table.name} (")[2].partition("\n)")[0]
     columns = [line.rstrip(",").split()[:2] for line in body.strip().splitlines()]
-    assert [[c.name, c.type] for c in (*table.key, *table.columns)] == columns
+    if table is ORDERS:
+        columns += re.findall(r"ADD COLUMN (\w+) +(\w+)", (folder / "1003_stages.sql").read_text())
+    assert [(c.name, c.type) for c in (*table.key, *table.columns)] == [tuple(column) for column in columns]
 
 
 def test_the_service_is_wired() -> None:

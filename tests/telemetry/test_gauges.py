@@ -1,10 +1,13 @@
 """The statements behind the business gauges, on migrated stores: what waits is counted where it waits."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.order.gauges import GAUGES as ORDER_GAUGES
+from services.order.gauges import STAGES
 from shared.eventsourced.migrating import migrate
 from shared.eventsourced.store import connect_pool
 from shared.telemetry import gauges
@@ -15,8 +18,8 @@ from tests.deploy.files import services
 pytestmark = pytest.mark.connected
 
 ORDER = """
-INSERT INTO orders VALUES ($1, 'C', $2, '', 'GBP', 100, 1, false, now() - $3 * interval '1 second',
-    CASE WHEN $2 IN ('confirmed', 'cancelling') THEN now() - $4 * interval '1 second' END, $5, 0, $6, 0, $7, 0, 0, 0)
+INSERT INTO orders VALUES ($1, 'C', $2, '', 'GBP', 100, 1, false, '2010-11-30T08:26:00Z', '2010-11-30T09:00:00Z',
+    '', 0, false, 0, false, 0, 0, 0, $3, now() - $4 * interval '1 second')
 """
 
 
@@ -48,14 +51,14 @@ async def test_an_order_waits_at_its_stage(fresh_database: CreateDatabase, monke
     pool = await pool_of("order", fresh_database)
     try:
         for row in [
-            ("O-1", "placed", 50, None, "", False, False),
-            ("O-2", "held", 500, None, "", False, False),
-            ("O-3", "confirmed", 9_000, 60, "backordered", False, False),
-            ("O-4", "confirmed", 9_000, 70, "reserved", False, False),
-            ("O-5", "confirmed", 9_000, 80, "partial", True, False),
-            ("O-6", "confirmed", 9_000, 90, "reserved", True, True),
-            ("O-7", "cancelling", 9_000, 30, "reserved", False, False),
-            ("O-8", "completed", 9_000, 30, "reserved", True, True),
+            ("O-1", "placed", "credit", 50),
+            ("O-2", "held", "credit", 500),
+            ("O-3", "confirmed", "stock", 60),
+            ("O-4", "confirmed", "warehouse", 70),
+            ("O-5", "confirmed", "invoice", 80),
+            ("O-6", "confirmed", "payment", 90),
+            ("O-7", "cancelling", "cancelling", 30),
+            ("O-8", "completed", "completed", 30),
         ]:
             await pool.execute(ORDER, *row)
         found = flat(await ask(pool, ORDER_GAUGES))
@@ -67,6 +70,45 @@ async def test_an_order_waits_at_its_stage(fresh_database: CreateDatabase, monke
         assert 90 <= oldest["payment"] < 500
         monkeypatch.setattr(gauges, "ROWS_MAX", 2)
         assert sum(flat(await ask(pool, ORDER_GAUGES))["o2c_orders_waiting"].values()) == 5  # 2 of those confirmed
+    finally:
+        await pool.close()
+
+
+async def test_orders_from_before_the_stages_were_kept_are_counted_in_theirs(
+    fresh_database: CreateDatabase, tmp_path: Path
+) -> None:
+    pool = await connect_pool(await fresh_database("gauges_stages"), size_max=2)
+    migrations = services()["order"].migrations
+    shutil.copy(migrations / "1001_orders.sql", tmp_path)
+    columns = "status, allocation, shipped_fully, invoiced_fully, confirmed_at"
+    rest = "customer_id, reason, currency, total_minor, line_count, prepaid, placed_at, shipments, invoices_open, "
+    rest += "invoiced_minor, paid_minor, credited_minor"
+    try:
+        async with pool.acquire() as connection:
+            await migrate(connection, tmp_path)
+            for number, row in enumerate(
+                [
+                    ("held", "", False, False, None),
+                    ("confirmed", "partial", False, False, 60),
+                    ("confirmed", "reserved", False, False, 70),
+                    ("confirmed", "reserved", True, False, 80),
+                    ("confirmed", "reserved", True, True, 90),
+                    ("cancelling", "reserved", False, False, 100),
+                    ("completed", "reserved", True, True, 110),
+                ]
+            ):
+                await connection.execute(
+                    f"INSERT INTO orders (order_id, {columns}, {rest}) VALUES "
+                    "($1, $2, $3, $4, $5, now() - $6 * interval '1 second', "
+                    "'C', '', 'GBP', 100, 1, false, '2010-11-30T08:26:00Z', 0, 0, 0, 0, 0)",
+                    f"O-{number}",
+                    *row,
+                )
+            await migrate(connection, migrations)
+        found = flat(await ask(pool, ORDER_GAUGES))
+        assert found["o2c_orders_waiting"] == dict.fromkeys(STAGES, 1)
+        oldest = found["o2c_orders_waiting_oldest_seconds"]
+        assert oldest["credit"] < 60 <= oldest["stock"] < oldest["payment"] < 1_000
     finally:
         await pool.close()
 
@@ -90,8 +132,9 @@ async def test_money_and_queues_are_counted(fresh_database: CreateDatabase) -> N
     credit, fulfillment = await pool_of("credit", fresh_database), await pool_of("fulfillment", fresh_database)
     try:
         await receivables.execute(
-            "INSERT INTO unapplied VALUES ('P-1', 'GBP', 'C', 'payment', '', '', current_date - 3, 500), "
-            "('P-2', 'GBP', 'C', 'payment', '', '', current_date, 0)"
+            "INSERT INTO unapplied VALUES "
+            "('P-1', 'GBP', 'C', 'payment', '', '', '2010-12-01', 500, now() - interval '3 hours'), "
+            "('P-2', 'GBP', 'C', 'payment', '', '', current_date, 0, now() - interval '5 hours')"
         )
         await receivables.execute(
             "INSERT INTO open_items VALUES "
@@ -101,7 +144,7 @@ async def test_money_and_queues_are_counted(fresh_database: CreateDatabase) -> N
         found = flat(await ask(receivables, services()["receivables"].gauges))
         assert found["o2c_cash_unapplied"] == {"GBP": 1}
         assert found["o2c_cash_unapplied_minor"] == {"GBP": 500}
-        assert 3 * 86_400 <= found["o2c_cash_unapplied_oldest_seconds"]["GBP"] <= 4 * 86_400
+        assert 3 * 3_600 <= found["o2c_cash_unapplied_oldest_seconds"]["GBP"] < 4 * 3_600
         assert found["o2c_invoices_overdue"] == {"EUR": 1}
         assert found["o2c_invoices_overdue_minor"] == {"EUR": 700}
         await credit.execute(

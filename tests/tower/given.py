@@ -97,7 +97,8 @@ CREDIT = {
     "customer_id": "C-1",
     "currency": "GBP",
     "rest_minor": 12_050,
-    "since_on": "2026-03-31",
+    "since_on": "2010-12-01",
+    "recorded_at": NOW.isoformat(),
     "reference": EVIL,
     "order_id": "",
 }
@@ -139,7 +140,7 @@ class GivenRows:
         self.error: Exception | None = None
         self.rows: dict[str, list[dict[str, Any]]] = {
             "FROM daily_flow": [{"stage": "OrderPlaced", "messages": 1_234}],
-            "GROUP BY bucket": [{"bucket": int(NOW.timestamp()) // 10, "orders": 7}],
+            "GROUP BY bucket": [{"bucket": int(NOW.timestamp()) // 10, "orders": 7, "lately": 5}],
             "AS waiting": [{"stage": "held", "orders": 2, "since": NOW - timedelta(hours=5), "order_id": EVIL}],
             "AS placed, count": [dict.fromkeys(FUNNEL, 3)],
             "reltuples": [{"orders": 0}],

@@ -1,6 +1,7 @@
 """What a clerk does on the pages: whose forms are taken, what is asked of the services, what the clerk is told."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from services.analytics.pages.acting import NOTICE_COOKIE
 from services.analytics.pages.queues import ACTIONS, minor
 from shared.errors import ContractError
-from tests.tower.given import EVIL, HOST, ITEM, GivenRows, GivenServices, GivenTower
+from tests.tower.given import EVIL, HOST, ITEM, REVIEW, GivenRows, GivenServices, GivenTower
 
 APPLY = {
     "id": "C-1",
@@ -129,7 +130,21 @@ def test_a_service_that_is_away_is_said_to_be(tower: GivenTower) -> None:
     assert "credit does not answer" in tower.after("approve", **DECISION)
 
 
-@pytest.mark.parametrize("missing", ["by", "etag", "amount", "source_id"])
+@pytest.mark.parametrize("name", ["approve", "decline"])
+@pytest.mark.parametrize("by", [{}, {"by": ""}, {"by": " "}])
+def test_nobody_decides_without_a_name(tower: GivenTower, name: str, by: dict[str, str]) -> None:
+    form = {field: value for field, value in DECISION.items() if field != "by"} | by
+    assert "your name must be filled in, so that everybody can see who did this" in tower.after(name, **form)
+    assert tower.services.posted == []
+
+
+def test_the_form_asks_for_a_name(tower: GivenTower) -> None:
+    tower.services.answers["/credit-reviews"] = {"items": [REVIEW], "next": None}
+    (field,) = re.findall(r'<input [^>]*name="by"[^>]*>', tower.get("/tower/queues/credit").text)
+    assert " required " in field
+
+
+@pytest.mark.parametrize("missing", ["etag", "amount", "source_id"])
 def test_a_form_that_is_not_filled_in_asks_for_nothing(tower: GivenTower, missing: str) -> None:
     page = tower.after("apply", **{**APPLY, missing: " "})
     assert f"{missing}: must be filled in" in page

@@ -1,7 +1,7 @@
 """The pages without a browser: what they show, that they escape it, and that they come when services are away."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -72,7 +72,7 @@ def tower() -> Iterator[GivenTower]:
     rows, services = GivenRows(), GivenServices()
     rows.rows |= {
         "FROM order_story": [LINE],
-        "SELECT 1 FROM": [],
+        "id = ANY($1::text[])": [],
         "WHERE order_id >= $1": [{"id": f"O-{EVIL}"}],
         "SELECT order_id, customer_id": [ORDER],
         "FROM customers": [CUSTOMER],
@@ -146,6 +146,15 @@ def test_the_overview_has_units_and_links(tower: GivenTower) -> None:
     assert "/tower/orders/%22%3E%3Cscript" in page
 
 
+def test_how_many_are_taken_now_is_said_once_and_of_the_last_minute(tower: GivenTower) -> None:
+    page = tower.get("/tower").text
+    assert '<dd>5 <span class="unit">orders</span></dd><dd class="note">in the last 60 seconds</dd>' in page
+    ((_, (begin, minute_ago)),) = [asked for asked in tower.rows.asked if "GROUP BY bucket" in asked[0]]
+    # The ten minutes end with the ten seconds that are not over yet.
+    assert timedelta(minutes=8, seconds=50) <= minute_ago - begin < timedelta(minutes=9)
+    assert " minute" not in page.split('data-live="flow"')[1].split("</section>")[0]
+
+
 def test_empty_queues_explain_themselves(tower: GivenTower) -> None:
     for path in ("/credit-reviews", "/backorders", "/unapplied", "/dead-letters"):
         tower.services.answers[path] = EMPTY
@@ -153,6 +162,12 @@ def test_empty_queues_explain_themselves(tower: GivenTower) -> None:
     assert "Nothing is out of stock" in tower.get("/tower/queues/backorders").text
     assert "All money that came is applied" in tower.get("/tower/queues/cash").text
     assert "No dead letters" in tower.get("/tower/queues/dead-letters").text
+
+
+def test_money_of_years_ago_waits_since_it_was_heard_of(tower: GivenTower) -> None:
+    entry = tower.get("/tower").text.split('id="queue-cash"')[1].split("</a>")[0]
+    assert "&lt; 1 min" in entry
+    assert "1 Dec 2010" in tower.get("/tower/queues/cash").text
 
 
 def test_the_next_page_of_a_queue_is_asked_by_its_cursor(tower: GivenTower) -> None:
@@ -172,10 +187,44 @@ def test_an_invoice_shows_what_is_due_after_each_movement(tower: GivenTower) -> 
 
 
 def test_one_hit_leads_to_its_page_and_a_number_is_asked_of_billing(tower: GivenTower) -> None:
-    tower.rows.rows["SELECT 1 FROM"] = []
+    tower.rows.rows["id = ANY($1::text[])"] = []
     found = tower.get("/tower/search?q=inv-2026-000001")
     assert (found.status_code, found.headers["location"]) == (303, "/tower/invoices/O-1-I1")
     assert "begin like it" in tower.get("/tower/search?q=O-").text
+
+
+def test_an_id_is_found_as_it_was_typed_or_else_in_capital_letters(tower: GivenTower) -> None:
+    found = {"FROM order_cycle WHERE order_id = ANY": [{"id": "O-1"}, {"id": "o-1"}], " = ANY": []}
+    tower.rows.rows = found | tower.rows.rows  # the first one that fits is the answer
+    assert tower.get("/tower/search?q=o-1").headers["location"] == "/tower/orders/o-1"
+    tower.rows.rows["FROM order_cycle WHERE order_id = ANY"] = [{"id": "O-1"}]
+    assert tower.get("/tower/search?q=o-1").headers["location"] == "/tower/orders/O-1"
+    asked = [set(args[0]) for sql, args in tower.rows.asked if "WHERE order_id = ANY" in sql and "story" not in sql]
+    assert asked == [{"o-1", "O-1"}] * 2
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/", "/tower/live"])
+def test_a_page_says_its_headers_without_itself(tower: GivenTower, path: str) -> None:
+    response = tower.client.head(path)
+    assert response.status_code == (307 if path == "/" else 200)
+    assert response.content == b""
+    if path not in ("/", "/tower/live"):
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_what_happens_within_a_second_is_told_apart(tower: GivenTower) -> None:
+    begun = datetime(2026, 3, 31, 12, 13, 1, 482_913, UTC)
+    tower.rows.rows["FROM order_story"] = [LINE | {"at": begun + timedelta(milliseconds=n)} for n in (0, 40)]
+    page = tower.get("/tower/orders/O-1").text
+    assert page.index("31 Mar 2026, 12:13:01.482 UTC") < page.index("31 Mar 2026, 12:13:01.522 UTC")
+
+
+def test_a_queue_says_what_it_counts(tower: GivenTower) -> None:
+    tower.services.answers["/backorders"] = {"items": [BACKORDER] * 100, "next": "more"}
+    page = tower.get("/tower").text
+    assert '<strong>100+ <span class="unit">order lines</span></strong>' in page
+    assert "one of the first 100 waits" in page
+    assert '<strong>1 <span class="unit">payment or credit</span></strong>' in page
 
 
 def test_what_is_unknown_or_unreadable_is_a_page_as_well(tower: GivenTower) -> None:

@@ -20,6 +20,9 @@ NOTICE_SECONDS = 60
 NOTICE_LENGTH_MAX, REASONS_MAX, REASON_LENGTH_MAX = 400, 2, 80
 """So that a notice fits a cookie in any script."""
 
+MISSING: Mapping[str, str] = {"by": "your name must be filled in, so that everybody can see who did this"}
+"""What is said of a field that was left empty, where there is more to say."""
+
 Notice = dict[str, Any]
 """`ok`, `text`, and, for what was refused, `reasons`: (field, message) each."""
 
@@ -57,9 +60,9 @@ async def outcome(queues: Queues, name: str, form: Mapping[str, str], trace: str
     """Do what the form asks for; what to tell the clerk."""
     action = ACTIONS[name]
     try:
-        empty = [Problem(field, "missing", "must be filled in") for field in action.needs if not form.get(field)]
+        empty = [field for field in action.needs if not form.get(field)]
         if empty:
-            raise ContractError(empty)
+            raise ContractError([Problem(f, "missing", MISSING.get(f, "must be filled in")) for f in empty])
         answer = await queues.act(action, form, trace)
     except PeerError as error:
         refused = "changed since this page was loaded; look again" if error.status == 412 else error.detail

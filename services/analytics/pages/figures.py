@@ -1,7 +1,7 @@
 """What the overview shows: own projections by small SQL, and what other services know, over HTTP."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -45,7 +45,8 @@ FROM (SELECT {_STAGE} AS stage, {_SINCE} AS since, order_id FROM order_cycle
 GROUP BY stage
 """
 _PLACED = f"""
-SELECT (extract(epoch FROM placed_at)::bigint / {BUCKET_SECONDS}) AS bucket, count(*) AS orders
+SELECT floor(extract(epoch FROM placed_at) / {BUCKET_SECONDS})::bigint AS bucket, count(*) AS orders,
+       count(*) FILTER (WHERE placed_at > $2) AS lately
 FROM (SELECT placed_at FROM order_cycle WHERE placed_at >= $1 ORDER BY placed_at DESC LIMIT {RECENT_ORDERS_MAX}) AS r
 GROUP BY bucket
 """
@@ -60,7 +61,6 @@ class Figures:
     def __init__(self, commands: Commands, peers: Peers) -> None:
         self._commands, self._peers = commands, peers
         self._turn = asyncio.Semaphore(SQL_AT_ONCE_MAX)
-        self._flow_before: tuple[datetime, Mapping[str, int]] | None = None
 
     def sources(self) -> list[Source]:
         """All of it, each at the pace that it is worth."""
@@ -75,7 +75,7 @@ class Figures:
             Source("services", self.services, 2),
             Source("credit", lambda: self._queue("credit", "credit-reviews", "requested_at"), 2),
             Source("backorders", lambda: self._queue("fulfillment", "backorders", "queued_at"), 2),
-            Source("cash", lambda: self._queue("receivables", "unapplied", "since_on"), 2),
+            Source("cash", lambda: self._queue("receivables", "unapplied", "recorded_at"), 2),
         ]
 
     async def _fetch(self, sql: str, *args: Any) -> Sequence[Any]:
@@ -83,28 +83,26 @@ class Figures:
             return await self._commands.fetch(sql, *args)
 
     async def flow(self) -> dict[str, Any]:
-        """Messages heard today by type, and how many a minute of each came since the last look."""
-        now = datetime.now(UTC)
-        counts = {row["stage"]: int(row["messages"]) for row in await self._fetch(_FLOW, now.date())}
-        before, self._flow_before = self._flow_before, (now, counts)
-        rates: dict[str, float] = {}
-        if before is not None and before[0].date() == now.date():
-            minutes = (now - before[0]).total_seconds() / 60
-            if 0 < minutes < 1:  # what is longer ago says nothing about now
-                rates = {name: (counts.get(name, 0) - before[1].get(name, 0)) / minutes for name in FLOW}
-        return {"day": now.date(), "counts": counts, "rates": rates}
+        """Messages heard today by type."""
+        today = datetime.now(UTC).date()
+        counts = {row["stage"]: int(row["messages"]) for row in await self._fetch(_FLOW, today)}
+        return {"day": today, "counts": counts}
 
     async def placed(self) -> dict[str, Any]:
-        """Orders taken in the last ten minutes, ten seconds each, oldest first."""
-        last = int(datetime.now(UTC).timestamp()) // BUCKET_SECONDS
+        """Orders taken in the last ten minutes, ten seconds each, oldest first; and how many in the last 60 seconds."""
+        now = datetime.now(UTC)
+        last = int(now.timestamp()) // BUCKET_SECONDS
         first = last - BUCKETS + 1
         begin = datetime.fromtimestamp(first * BUCKET_SECONDS, UTC)
-        found = {int(row["bucket"]): int(row["orders"]) for row in await self._fetch(_PLACED, begin)}
+        rows = await self._fetch(_PLACED, begin, now - timedelta(minutes=1))
+        found = {int(row["bucket"]): int(row["orders"]) for row in rows}
+        minute = sum(int(row["lately"]) for row in rows)
         latest = None
         if not found:
             rows = await self._fetch(_LAST_PLACED)
             latest = rows[0]["placed_at"] if rows else None
-        return {"first": begin, "orders": [found.get(n, 0) for n in range(first, last + 1)], "latest": latest}
+        orders = [found.get(n, 0) for n in range(first, last + 1)]
+        return {"first": begin, "orders": orders, "minute": minute, "latest": latest}
 
     async def stages(self) -> list[dict[str, Any]]:
         """How many orders wait in each stage, since when the oldest does, and which one that is."""
@@ -170,9 +168,9 @@ class Figures:
             return {"name": name, "away": f"{name} answers with a status that this version does not understand"}
 
     async def _queue(self, service: str, path: str, since: str) -> dict[str, Any]:
-        """How long a queue is, up to a limit, and since when its oldest entry waits."""
+        """How long a queue is, up to a limit, and since when one of these entries waits: when it was recorded."""
         page = await self._peers.get(service, path, limit=QUEUE_SHOWN_MAX)
-        oldest = min((item[since] for item in page["items"]), default=None)
+        oldest = min((item[since] for item in page["items"] if item.get(since)), default=None)
         return {"items": len(page["items"]), "more": page["next"] is not None, "since": oldest}
 
 

@@ -88,12 +88,12 @@ def number(value: float) -> str:
     return f"{round(value):,}"
 
 
-def instant(value: datetime | str | None) -> Markup | str:
-    """An instant as people read it, always in UTC and saying so."""
+def instant(value: datetime | str | None, exact: bool = False) -> Markup | str:
+    """An instant as people read it, always in UTC and saying so. `exact`: with milliseconds, for what is in a hurry."""
     if value is None:
         return "–"
     at = (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
-    shown = f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
+    shown = f"{at.day} {at:%b %Y}, {at.time().isoformat('milliseconds' if exact else 'seconds')} UTC"
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="milliseconds"), shown)
 
 

@@ -41,7 +41,12 @@ Id = Annotated[str, Path(max_length=ID_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f]+$
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages as well."""
+    """A route whose errors are pages as well, and whose pages answer HEAD; the server then leaves the body out."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.methods == {"GET"}:
+            self.methods = {"GET", "HEAD"}
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """The handler, with errors shown as a page of their status."""
@@ -106,9 +111,11 @@ def _overview_routes(router: APIRouter, live: Live) -> None:
         return await _shown(request, live, "overview.html")
 
     @router.get("/tower/live")
-    async def updates() -> Response:
+    async def updates(request: Request) -> Response:
         live.admit()
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":  # what has no end would be awaited, though nobody gets it
+            return Response(media_type="text/event-stream", headers=headers)
         return StreamingResponse(_events(live), media_type="text/event-stream", headers=headers)
 
     @router.get("/tower/assets/{name}")

@@ -54,6 +54,8 @@ class Stories:
     async def find(self, wanted: str) -> dict[str, Any]:
         """What has this id or invoice number: `hits`, and orders with similar ids as `near`; both as (kind, id).
 
+        An id that nothing has as it was typed is looked up in capital letters, too: the keys' indexes serve both.
+
         `away`: why invoice numbers could not be looked up, "" when they were.
         """
         hits: list[tuple[str, str]] = []
@@ -61,12 +63,13 @@ class Stories:
         if not wanted:
             return {"hits": hits, "near": hits, "away": away}
         for kind, sql in (
-            ("orders", "SELECT 1 FROM order_cycle WHERE order_id = $1"),
-            ("customers", "SELECT 1 FROM customers WHERE customer_id = $1"),
-            ("invoices", "SELECT 1 FROM bills WHERE bill_id = $1 AND kind = 'invoice'"),
+            ("orders", "SELECT order_id AS id FROM order_cycle WHERE order_id = ANY($1::text[])"),
+            ("customers", "SELECT customer_id AS id FROM customers WHERE customer_id = ANY($1::text[])"),
+            ("invoices", "SELECT bill_id AS id FROM bills WHERE bill_id = ANY($1::text[]) AND kind = 'invoice'"),
         ):
-            if await self._commands.fetch(sql, wanted):
-                hits.append((kind, wanted))
+            found = [row["id"] for row in await self._commands.fetch(sql, list({wanted, wanted.upper()}))]
+            if found:
+                hits.append((kind, wanted if wanted in found else found[0]))
         if _NUMBER.fullmatch(wanted):
             answer = await told(self._peers.get("billing", "invoices", number=wanted.upper(), limit=1))
             away = answer.problem
