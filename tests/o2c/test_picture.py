@@ -1,11 +1,10 @@
 """Pictures of pages: taken where there is a Chromium, and never a reason to fail."""
 
-import struct
 from pathlib import Path
 
 import pytest
 
-from o2c.picture import MARGIN, chromium, ended, take_picture
+from o2c.picture import chromium, take_picture
 
 PRETENDS = """#!/bin/sh
 for option; do case "$option" in --screenshot=*) echo "$@" > "${option#--screenshot=}" ;; esac; done
@@ -44,26 +43,3 @@ def test_a_chromium_that_fails_leaves_no_old_picture(
     picture.write_text("of yesterday")
     assert not take_picture("http://127.0.0.1:1/tower", picture)
     assert not picture.exists()
-
-
-PAGE = """<!doctype html>
-<style>body {{ margin: 0; background: #eef }} div {{ background: #235; height: {height}px }}</style>
-<div></div>"""
-
-
-def _size(png: bytes) -> tuple[int, int]:
-    return struct.unpack_from(">II", png, 16)
-
-
-@pytest.mark.skipif(chromium() is None, reason="needs a Chromium")
-@pytest.mark.parametrize("height", [300, 2_345])
-def test_a_picture_holds_the_whole_page_and_ends_with_it(tmp_path: Path, height: int) -> None:
-    page, picture = tmp_path / "page.html", tmp_path / "page.png"
-    page.write_text(PAGE.format(height=height))
-    assert take_picture(page.as_uri(), picture, width=400)
-    assert _size(picture.read_bytes()) == (400, pytest.approx(height + MARGIN, abs=2))
-
-
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n\0\0\0\0IHDRxxxx"])
-def test_what_is_no_picture_stays_as_it_is(content: bytes) -> None:
-    assert ended(content) == content
