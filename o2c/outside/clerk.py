@@ -8,7 +8,7 @@ from o2c.services import Services
 from shared.contracts.inbound import Payment
 from shared.errors import ConflictError, NotFoundError
 
-ATTEMPTS_MAX = 20
+ATTEMPTS_MAX = 120
 WAIT_SECONDS = 0.25
 
 
@@ -42,8 +42,18 @@ class Clerk:
                 seen = await self._services.etag("receivables", path)
                 await self._services.post("receivables", f"{path}/apply", body=body, seen=seen)
             except NotFoundError:
-                return  # an earlier run has done it: neither the money nor the invoice is open any more
+                if await self._is_used(payment):
+                    return  # an earlier run has done it
+                await asyncio.sleep(WAIT_SECONDS)
             except ConflictError:
                 await asyncio.sleep(WAIT_SECONDS)
             else:
                 return
+
+    async def _is_used(self, payment: Payment) -> bool:
+        """Whether the money pays something; if not, receivables has not heard of the invoice yet."""
+        try:
+            found = await self._services.get("receivables", f"/payments/{quote(payment.payment_id, safe='')}")
+        except NotFoundError:
+            return False
+        return bool(found["unapplied_minor"] == 0)

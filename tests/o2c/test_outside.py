@@ -350,11 +350,16 @@ class FakeServices:
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
+        self.unapplied_minor = 0
         self.asked: list[tuple[str, Any, str | None]] = []
 
     async def etag(self, service: str, path: str) -> str:
         assert service == "receivables"
         return f'"{len(self.asked)}"'
+
+    async def get(self, service: str, path: str) -> Any:
+        assert (service, path) == ("receivables", "/payments/BANK-O-1-I1-1")
+        return {"unapplied_minor": self.unapplied_minor}
 
     async def post(self, service: str, path: str, *, body: Any, seen: str | None) -> Any:
         self.asked.append((path, body, seen))
@@ -388,6 +393,17 @@ async def test_the_clerk_looks_again_when_the_account_has_moved_on_and_leaves_al
     done = FakeServices(NotFoundError("nothing is open"))
     await worked(done)
     assert len(done.asked) == 1
+
+
+async def test_the_clerk_waits_for_an_invoice_that_receivables_has_not_heard_of_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("o2c.outside.clerk.WAIT_SECONDS", 0.001)
+    early = FakeServices(NotFoundError("nothing is due"), NotFoundError("nothing is due"))
+    early.unapplied_minor = 10_000
+    await worked(early, times=3)
+    assert len(early.asked) == 3
+    assert early.errors == []
 
 
 def test_money_with_a_wrong_reference_reaches_the_clerk_once_it_was_received() -> None:
