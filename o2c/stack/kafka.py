@@ -73,8 +73,9 @@ share.coordinator.state.topic.min.isr=1
 _JVM = (
     "-Xms256m",
     "-Xmx512m",
-    "-XX:+UseG1GC",
-    "-XX:MaxGCPauseMillis=20",
+    # A broker of a few minutes on a small machine: what better code and shorter pauses would save costs more to make.
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
