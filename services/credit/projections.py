@@ -1,7 +1,7 @@
 """Read tables of credit: one row per account, and one row per order that ever had to wait."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from services.credit.domain.credit_account import CreditAccount, credit_account
 from services.credit.domain.credit_facts import (
@@ -11,10 +11,8 @@ from services.credit.domain.credit_facts import (
     CreditReferred,
     CreditRequestWithdrawn,
 )
-from shared.eventsourced.facts import Recorded
+from shared.eventsourced.facts import Recorded, instant_of
 from shared.eventsourced.projecting import Column, FactProjection, Projection, Row, StateProjection, Table
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CREDIT_ACCOUNTS = Table(
     "credit_accounts",
@@ -75,7 +73,7 @@ def account_row(key: str, state: CreditAccount) -> Row | None:
 
 
 def _at(recorded: Recorded) -> datetime:
-    return _EPOCH + timedelta(microseconds=recorded.meta.at)
+    return instant_of(recorded.meta.at)
 
 
 def declined_rows(recorded: Recorded) -> Iterable[Row]:

@@ -1,7 +1,7 @@
 """What people ask fulfillment about, as rows: stock levels, orders in the warehouse, and who waits for what."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -15,10 +15,8 @@ from services.fulfillment.domain.stock import (
     StockReleased,
     stock,
 )
-from shared.eventsourced.facts import Recorded
+from shared.eventsourced.facts import Recorded, instant_of
 from shared.eventsourced.projecting import Column, FactProjection, Projection, Row, StateProjection, Table
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 STOCK_LEVELS = Table(
     "stock_levels",
@@ -98,7 +96,7 @@ def _released(recorded: Recorded) -> Iterable[Row]:
 
 
 def _at(recorded: Recorded) -> datetime:
-    return _EPOCH + timedelta(microseconds=recorded.meta.at)
+    return instant_of(recorded.meta.at)
 
 
 PROJECTIONS: tuple[Projection, ...] = (

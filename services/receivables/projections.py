@@ -1,7 +1,7 @@
 """The read tables of receivables: open items and their movements, money and what is left of it, the journal."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from services.receivables.domain.account_facts import (
@@ -13,7 +13,7 @@ from services.receivables.domain.account_facts import (
     PaymentReceived,
     WrittenOff,
 )
-from shared.eventsourced.facts import Recorded
+from shared.eventsourced.facts import Recorded, instant_of
 from shared.eventsourced.projecting import Column, FactProjection, Projection, Row, Table
 
 # ---- Open items: one row per invoice; what is due is the sum of what happened to it
@@ -84,11 +84,9 @@ UNAPPLIED = Table(
 )
 """`since_on`: of the business, as the day of value at the bank. `recorded_at`: when we heard that it pays nothing."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def _at(recorded: Recorded) -> datetime:
-    return _EPOCH + timedelta(microseconds=recorded.meta.at)
+    return instant_of(recorded.meta.at)
 
 
 def _money_came(r: Recorded) -> Sequence[Row]:

@@ -1,11 +1,19 @@
 """Facts, commands and states are frozen structs; a fact also has a stored name that outlives its module path."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from eventsourcing.utils import register_topic
 
 from shared.values import Value
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant_of(at_us: int) -> datetime:
+    """Microseconds since 1970 (`Meta.at`) as an instant in UTC, exact to the microsecond."""
+    return _EPOCH + timedelta(microseconds=at_us)
 
 
 class Fact(Value, frozen=True, gc=False):

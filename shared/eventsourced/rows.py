@@ -1,11 +1,11 @@
 """Projections on their way to SQL: rows of one key are merged in memory, then one statement writes a whole table."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 from shared.eventsourced.arrays import array
+from shared.eventsourced.facts import instant_of
 from shared.eventsourced.projecting import Column, Row, StateProjection, Table
 
 _ON_CONFLICT = {
@@ -15,7 +15,6 @@ _ON_CONFLICT = {
     "min": "least(t.{0}, excluded.{0})",
     "max": "greatest(t.{0}, excluded.{0})",
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def merge_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
@@ -90,5 +89,5 @@ def state_rows(projection: StateProjection, changed: Iterable[tuple[str, Any, in
     for stream, state, at_us in changed:
         row = projection.row(stream[prefix:], state)
         if row is not None:
-            rows.append(row if stage is None else (*row, stage(state), _EPOCH + timedelta(microseconds=at_us)))
+            rows.append(row if stage is None else (*row, stage(state), instant_of(at_us)))
     return rows
