@@ -21,6 +21,7 @@ from tests.engine.toy import (
     decide,
     evolve,
     jar,
+    size_of,
     tally,
     toy_service,
 )
@@ -60,7 +61,7 @@ def tried_service(*, numbered: bool) -> Service:
         hears={OrderPlaced: on_order_placed, Customer: on_customer},
         projections=(
             *PROJECTIONS,
-            StateProjection(JARS, heap, lambda key, state: (f"heap {key}", state.total_minor, len(state.coins))),
+            StateProjection(JARS, heap, lambda key, state: (f"heap {key}", state.total_minor, len(state.coins)), size_of),
         ),
         series=NUMBERED if numbered else {},
     )
