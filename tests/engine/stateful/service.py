@@ -61,7 +61,9 @@ def tried_service(*, numbered: bool) -> Service:
         hears={OrderPlaced: on_order_placed, Customer: on_customer},
         projections=(
             *PROJECTIONS,
-            StateProjection(JARS, heap, lambda key, state: (f"heap {key}", state.total_minor, len(state.coins)), size_of),
+            StateProjection(
+                JARS, heap, lambda key, state: (f"heap {key}", state.total_minor, len(state.coins)), size_of
+            ),
         ),
         series=NUMBERED if numbered else {},
     )
