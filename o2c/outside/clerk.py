@@ -8,8 +8,8 @@ from o2c.services import Services
 from shared.contracts.inbound import Payment
 from shared.errors import ConflictError, NotFoundError
 
-ATTEMPTS_MAX = 120
 WAIT_SECONDS = 0.25
+"""Money that cannot be applied yet is looked at again after so long, behind what came meanwhile."""
 
 
 class Clerk:
@@ -26,10 +26,12 @@ class Clerk:
     async def work(self) -> None:
         """Apply what waits; ends by cancellation. Raises UnavailableError if receivables does not answer."""
         while True:
-            await self._apply(*await self._waiting.get())
+            waiting = await self._waiting.get()
+            if not await self._apply(*waiting):
+                asyncio.get_running_loop().call_later(WAIT_SECONDS, self._waiting.put_nowait, waiting)
 
-    async def _apply(self, invoice: Invoice, payment: Payment) -> None:
-        """Decide on the account as it is; if it has moved on meanwhile, look again."""
+    async def _apply(self, invoice: Invoice, payment: Payment) -> bool:
+        """Decide on the account as it is; whether this payment is done with."""
         path = f"/accounts/{quote(invoice.customer_id, safe='')}"
         body = {
             "source_id": payment.payment_id,
@@ -37,18 +39,14 @@ class Clerk:
             "amount_minor": min(payment.amount_minor, invoice.total_minor),
             "by": self._name,
         }
-        for _ in range(ATTEMPTS_MAX):
-            try:
-                seen = await self._services.etag("receivables", path)
-                await self._services.post("receivables", f"{path}/apply", body=body, seen=seen)
-            except NotFoundError:
-                if await self._is_used(payment):
-                    return  # an earlier run has done it
-                await asyncio.sleep(WAIT_SECONDS)
-            except ConflictError:
-                await asyncio.sleep(WAIT_SECONDS)
-            else:
-                return
+        try:
+            seen = await self._services.etag("receivables", path)
+            await self._services.post("receivables", f"{path}/apply", body=body, seen=seen)
+        except NotFoundError:
+            return await self._is_used(payment)  # an earlier run has done it
+        except ConflictError:
+            return False  # the account has moved on meanwhile
+        return True
 
     async def _is_used(self, payment: Payment) -> bool:
         """Whether the money pays something; if not, receivables has not heard of the invoice yet."""

@@ -27,6 +27,7 @@ class HttpServer:
             http="h11",  # httptools drops bodies behind `Upgrade`, and takes heads of any size
             lifespan="off",
             access_log=False,
+            proxy_headers=False,  # nobody here asks who called
             log_config=None,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             limit_concurrency=2_000,
