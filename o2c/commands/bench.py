@@ -36,7 +36,10 @@ def bench(
         int | None, typer.Option(min=1, help=f"Orders on their way at once, at most; at the peak {IN_FLIGHT}.")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0, help="Orders per second over Kafka; 0: as fast as --in-flight allows.")
+        float | None,
+        typer.Option(
+            min=0, help="Orders per second over Kafka, 0: as fast as --in-flight allows; http posts four times as many."
+        ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.1, help="How long the sustained load lasts.")] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the figures there.")] = None,

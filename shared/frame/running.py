@@ -155,7 +155,7 @@ class Running:
     def _build_writing(self) -> None:
         """What decides, appends and publishes."""
         service, settings = self.service, self.settings
-        self.store = Store(StateCache(settings.cached_states_max))
+        self.store = Store(StateCache(settings.cached_bytes_max))
         self.relay = Relay(
             service.name,
             service.says,

@@ -47,7 +47,7 @@ async def status_of(running: "Running") -> dict[str, Any]:
         },
         "consumer": _consumer(running),
         "conflicts": running.work.conflicts,
-        "cache": {"states": len(cache), "hits": cache.hits, "misses": cache.misses},
+        "cache": {"states": len(cache), "bytes": cache.bytes, "hits": cache.hits, "misses": cache.misses},
         "dead_letters": await count_open(running.pool),
     }
 

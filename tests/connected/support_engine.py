@@ -90,7 +90,7 @@ class Replica:
         self.service, self.pool = service, pool
         self.commits = 0
         self.on_commit: Callable[[Appended], None] = lambda appended: None
-        self.store = Store(StateCache(cached))
+        self.store = Store(StateCache(1_000 * cached))
         self.work = UnitOfWork(service, pool, self.store, on_commit=self._committed)
         self.queue = CommandQueue(self.work, pool, self.store, queued_max=1_000, batch_max=500)
         translator = Translator(service.hears, (), Decoders(contracts(), service.hears))

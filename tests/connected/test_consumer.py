@@ -75,7 +75,7 @@ async def test_positions_that_were_set_back_let_everything_be_heard_again(two: t
     await first.consumer.handle(orders(1, 2))
     await second.consumer.handle(orders(3))
     await first.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
-    first.store.cache = StateCache(1_000)
+    first.store.cache = StateCache(1_000_000)
     await first.consumer.handle(orders(1, 2))
     assert await counted_in_order(first.pool) == ids(1, 2)
 
@@ -87,7 +87,7 @@ async def test_repeats_that_are_dropped_by_an_old_picture_are_a_hole_for_the_nex
     await consumer.handle(orders(1, 2))
     await consumer.handle(orders(1))  # looks at the positions: the next look is due a moment later
     await replica.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
-    replica.store.cache = StateCache(1_000)
+    replica.store.cache = StateCache(1_000_000)
     await consumer.handle(orders(1, 2))
     assert await counted_in_order(replica.pool) == []
     await consumer.handle(orders(3))
@@ -101,7 +101,7 @@ async def test_a_look_that_failed_is_made_again(two: tuple[Replica, Replica], mo
     replica, consumer = two[0], two[0].consumer
     await consumer.handle(orders(1, 2))
     await replica.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
-    replica.store.cache = StateCache(1_000)
+    replica.store.cache = StateCache(1_000_000)
     read, answers = consumer._read_positions, iter([ConnectionResetError("the store is away")])
 
     async def reading() -> dict[Position, int]:

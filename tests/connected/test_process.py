@@ -215,7 +215,7 @@ async def test_a_gap_is_mended_by_the_speaker_saying_it_again(
         async with running(counting_service(CreditApproved), listening.settings(servers)) as listener:
             await eventually(lambda: _positions(listener, 10))
             await listener.pool.execute("DELETE FROM events; UPDATE positions SET sequence = 0")
-            listener.store.cache = StateCache(1_000)
+            listener.store.cache = StateCache(1_000_000)
             await eventually(lambda: _positions(listener, 10))
             assert len(await counts(listener.pool)) == 10
 

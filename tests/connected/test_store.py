@@ -118,7 +118,7 @@ async def grown(replica: Replica, count: int = 400) -> None:
 
 async def load(replica: Replica, decider: Any = jar) -> Any:
     async with replica.pool.acquire() as connection:
-        return (await Store(StateCache(10)).load(connection, {"jar-C": decider}))["jar-C"]
+        return (await Store(StateCache(10_000)).load(connection, {"jar-C": decider}))["jar-C"]
 
 
 async def test_a_long_stream_gets_a_snapshot_and_is_loaded_from_it(replica: Replica) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.contracts.credit import CreditApproved
 from shared.contracts.shape import PROBLEMS_MAX, problems_of
 from shared.errors import ConcurrencyError, ContractError, DomainError, UnavailableError
-from shared.eventsourced.cache import Cached, StateCache
+from shared.eventsourced.cache import ENTRY_BYTES, Cached, StateCache
 from shared.eventsourced.faults import isolating, passes, unavailable
 from shared.eventsourced.migrating import ENGINE_MIGRATIONS, MigrationError, migration_files
 from shared.eventsourced.publishing import LANES, lane_of, same
@@ -138,7 +138,7 @@ async def test_a_passing_fault_is_raised_and_nothing_is_spoiled() -> None:
 
 
 def test_the_least_recently_used_state_goes_first() -> None:
-    cache = StateCache(2)
+    cache = StateCache(2 * ENTRY_BYTES)
     for name in ("a", "b"):
         cache.put(name, Cached(name, 1, 0, 0))
     cache.get("a")
@@ -148,16 +148,27 @@ def test_the_least_recently_used_state_goes_first() -> None:
 
 
 def test_an_older_state_never_replaces_a_newer_one() -> None:
-    cache = StateCache(2)
+    cache = StateCache(2 * ENTRY_BYTES)
     cache.put("a", Cached("new", 2, 0, 0))
     cache.put("a", Cached("old", 1, 0, 0))
     assert cache.get("a") == Cached("new", 2, 0, 0)
 
 
-def test_a_cache_of_no_entries_keeps_none() -> None:
+def test_a_large_state_takes_the_place_of_many() -> None:
+    cache = StateCache(10 * ENTRY_BYTES)
+    for name in "abcdefgh":
+        cache.put(name, Cached(name, 1, 0, 0))
+    cache.put("a", Cached("a", 2, 3 * ENTRY_BYTES, 4 * ENTRY_BYTES))
+    assert (len(cache), cache.bytes) == (3, 10 * ENTRY_BYTES)
+    assert cache.get("g") is not None
+    cache.put("i", Cached("i", 1, 20 * ENTRY_BYTES, 0))
+    assert (len(cache), cache.bytes) == (0, 0)
+
+
+def test_a_cache_of_no_bytes_keeps_none() -> None:
     cache = StateCache(0)
     cache.put("a", Cached("a", 1, 0, 0))
-    assert len(cache) == 0
+    assert (len(cache), cache.bytes) == (0, 0)
 
 
 # ---- asking again
