@@ -1,7 +1,6 @@
 """Folded states kept in memory, so that a busy stream is not read again and again. Bounded, least recently used out.
 
-The bound is in bytes of what the states were folded from: a thousand states of orders with one line are not a thousand
-with five hundred lines.
+The bound is in bytes of snapshots and facts: a thousand orders of one line are not a thousand of five hundred lines.
 
 The cache is never believed: every load asks the store for facts behind the cached version, so a state that another
 writer has outdated is brought forward before anything is decided on it.
@@ -9,23 +8,33 @@ writer has outdated is brought forward before anything is decided on it.
 
 from typing import Any, NamedTuple
 
+from shared.eventsourced.decider import Decider
 
 ENTRY_BYTES = 500
 """What a state takes that was folded from next to nothing."""
 
 
 class Cached(NamedTuple):
-    """A state at a version; `size_since`: bytes of facts since its snapshot, `snapshot_size`: bytes of that."""
+    """A state at a version. `size`: bytes of its snapshot, or of all its facts if its kind has no snapshots.
+
+    `size_since`: bytes of facts since the snapshot. They do not count as size: such states are far smaller than facts.
+    """
 
     state: Any
     version: int
     size_since: int
-    snapshot_size: int
+    size: int
+
+    def grown(self, decider: Decider[Any, Any, Any], state: Any, version: int, more: int) -> "Cached":
+        """After facts of so many bytes."""
+        if decider.snapshots:
+            return Cached(state, version, self.size_since + more, self.size)
+        return Cached(state, version, 0, self.size + more)
 
     @property
     def bytes(self) -> int:
         """About what it takes in memory."""
-        return self.size_since + self.snapshot_size + ENTRY_BYTES
+        return self.size + ENTRY_BYTES
 
 
 class StateCache:

@@ -128,10 +128,10 @@ class Store:
         self, wanted: Mapping[str, Decider[Any, Any, Any]], rows: Iterable[Any], found: dict[str, Cached]
     ) -> None:
         for stream, version, topic, data in rows:
-            state, known, size_since, snapshot_size = found[stream]
-            assert version == known + 1, f"{stream}: version {version} follows {known}"
-            state = wanted[stream].evolve(state, decode_fact(stream, version, topic, data).fact)
-            found[stream] = Cached(state, version, size_since + len(data), snapshot_size)
+            entry, decider = found[stream], wanted[stream]
+            assert version == entry.version + 1, f"{stream}: version {version} follows {entry.version}"
+            state = decider.evolve(entry.state, decode_fact(stream, version, topic, data).fact)
+            found[stream] = entry.grown(decider, state, version, len(data))
 
 
 async def append(
@@ -165,7 +165,7 @@ async def append(
 
 def due_snapshot(decider: Decider[Any, Any, Any], entry: Cached) -> bytes | None:
     """The snapshot of a state, if its stream has grown enough since the last one."""
-    if not decider.snapshots or entry.size_since < max(SNAPSHOT_BYTES_MIN, 2 * entry.snapshot_size):
+    if not decider.snapshots or entry.size_since < max(SNAPSHOT_BYTES_MIN, 2 * entry.size):
         return None
     return encode_state(entry.state)
 

@@ -239,8 +239,8 @@ class UnitOfWork:
         for recorded, (_, state) in zip(decided.facts, encoded, strict=True):
             sizes[recorded.originator_id] = sizes.get(recorded.originator_id, 0) + len(state)
         return {
-            stream: Cached(state, version, loaded[stream].size_since + sizes[stream], loaded[stream].snapshot_size)
-            for stream, (state, version, _) in decided.states.items()
+            stream: loaded[stream].grown(decider, state, version, sizes[stream])
+            for stream, (state, version, decider) in decided.states.items()
         }
 
     async def _check_blocked(self, connection: Any, works: Sequence[Work], blocked: Sequence[str]) -> None:

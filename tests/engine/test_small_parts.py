@@ -158,10 +158,10 @@ def test_a_large_state_takes_the_place_of_many() -> None:
     cache = StateCache(10 * ENTRY_BYTES)
     for name in "abcdefgh":
         cache.put(name, Cached(name, 1, 0, 0))
-    cache.put("a", Cached("a", 2, 3 * ENTRY_BYTES, 4 * ENTRY_BYTES))
+    cache.put("a", Cached("a", 2, 50 * ENTRY_BYTES, 7 * ENTRY_BYTES))
     assert (len(cache), cache.bytes) == (3, 10 * ENTRY_BYTES)
     assert cache.get("g") is not None
-    cache.put("i", Cached("i", 1, 20 * ENTRY_BYTES, 0))
+    cache.put("i", Cached("i", 1, 0, 20 * ENTRY_BYTES))
     assert (len(cache), cache.bytes) == (0, 0)
 
 
