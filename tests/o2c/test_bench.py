@@ -15,7 +15,7 @@ from o2c.bench.http_load import REPEATED_EVERY, Sender, connected, orders_to_pos
 from o2c.bench.orders import Mix, generate, ordinary, registered
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured
-from o2c.bench.scenarios import SCENARIOS, scenario
+from o2c.bench.scenarios import SCENARIOS, flat, scenario
 from o2c.bench.scenarios.hot import compared
 from o2c.bench.scenarios.latency import TimedWorld
 from o2c.bench.scenarios.sustained import Sample, parts_of
@@ -158,6 +158,16 @@ def test_special_orders_are_compared_by_line_with_the_ordinary_ones_before_and_a
     assert outcome.figures["cpu_ratio"] == 3.0
     assert outcome.figures["elapsed_ratio"] == 2.0
     assert [floor.kept for floor in outcome.floors] == [False, True]
+
+
+def test_an_old_system_is_compared_with_a_young_one_over_all_turns_without_the_driver() -> None:
+    young = [measured(100, 400, 0.5, 0.5), measured(100, 400, 0.5, 0.7)]
+    old = [measured(100, 400, 0.6, 0.6), measured(100, 400, 0.6, 0.84)]
+    outcome = flat.compared({"young": young, "old": old}, measured(1_000, 4_000, 5.0, 6.0), {"order": 100.0})
+    assert outcome.figures["cpu_ratio"] == 1.2
+    assert outcome.figures["cpu_ms_per_order_by_process"]["order"] == {"young": 6.0, "old": 7.2}
+    assert [floor.kept for floor in outcome.floors] == [False]
+    assert not outcome.wrong
 
 
 def test_a_load_that_piles_up_is_seen_in_its_last_third() -> None:

@@ -1,56 +1,74 @@
-"""Whether an order costs more when the system is older: the same window of orders early and late in one run."""
+"""Whether an order costs more when the system is older: an old system and a young one carry orders in turns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from o2c.bench.asked import Asked
 from o2c.bench.orders import LINES, Mix, generate, ordinary, registered
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured, Rig, rig
 from o2c.outside.world import World
+from o2c.stack import Stack
 
 WINDOW = 3_000
-EARLY, LATE = 1_000, 100_000
+YOUNG, OLD = 1_000, 100_000
+"""Orders in the stores when the first window begins."""
 RATIO_MAX = 1.10
 POPULATION = 40_000
-"""Customers and articles of so many ordinary orders, the same for the whole run: their histories grow with it."""
-CHAIN_MESSAGES = 5_000
+"""Customers and articles of so many ordinary orders, the same for both: their histories grow with the system."""
+TURNS = ("young", "old", "old", "young")
+"""The machine's pace changes by the minute: so it falls on both alike."""
 
 
 async def flat(asked: Asked) -> Outcome:
     """CPU per order and orders per second with 1,000 and with 100,000 orders in the stores."""
     window, mix = asked.orders or WINDOW, ordinary(POPULATION)
-    async with rig(asked.options, asked.watch) as stack:
-        await _carried(stack, asked, mix, EARLY, 1, f"the first {EARLY:,} orders", new=True)
-        early, early_pace = await _window(stack, asked, mix, window, 2, "early")
-        filling = LATE - EARLY - window
-        filled = await _carried(stack, asked, mix, filling, 3, f"filling up to {LATE:,} orders")
-        late, late_pace = await _window(stack, asked, mix, window, 4, "late")
-        memory = stack.peak_mb()
-    ratio = round(late.cpu_ms_per_order / early.cpu_ms_per_order, 3)
-    figures = {
-        f"at_{EARLY}_orders": {**early.as_json(), "bare_chain_events_per_second": round(early_pace)},
-        f"at_{LATE}_orders": {**late.as_json(), "bare_chain_events_per_second": round(late_pace)},
-        "between": filled.as_json(),
+    beside = replace(asked.options, home=asked.options.home / "young")
+    async with rig(asked.options, asked.watch) as old:
+        filled = await _carried(old, asked, mix, OLD, 1, f"filling up to {OLD:,} orders", new=True)
+        async with rig(beside, asked.watch) as young:
+            stacks = {"young": young, "old": old}
+            await _carried(young, asked, mix, YOUNG, 1, f"the first {YOUNG:,} orders", new=True)
+            windows = [
+                (age, await _carried(stacks[age], asked, mix, window, seed, f"{age}, turn {seed - 1}"))
+                for seed, age in enumerate(TURNS, 2)
+            ]
+        memory = old.peak_mb()
+    Stack.wipe(beside.home)
+    measured = {age: [each for whose, each in windows if whose == age] for age in stacks}
+    return compared(measured, filled, memory)
+
+
+def compared(measured: Mapping[str, Sequence[Measured]], filled: Measured, memory: Mapping[str, float]) -> Outcome:
+    """The windows of both beside each other. `memory`: peak of each process of the old system, MB."""
+    young, old = (_by_process(measured[age]) for age in ("young", "old"))
+    ratio = round(_of_stack(old) / max(_of_stack(young), 1e-9), 3)
+    figures: dict[str, Any] = {
+        **{
+            f"{age}_turn_{turn}": each.as_json()
+            for age, windows in measured.items()
+            for turn, each in enumerate(windows, 1)
+        },
+        "filling": filled.as_json(),
         "cpu_ratio": ratio,
-        "time_ratio": round(early.orders_per_second / late.orders_per_second, 3),
-        "machine_time_ratio": round(early_pace / late_pace, 3),
         "cpu_ms_per_order_by_process": {
-            name: {
-                "early": round(1000 * early.cpu_seconds[name] / max(early.orders, 1), 3),
-                "late": round(1000 * late.cpu_seconds[name] / max(late.orders, 1), 3),
-            }
-            for name in late.cpu_seconds
+            name: {"young": round(young[name], 3), "old": round(old[name], 3)} for name in old
         },
         "peak_memory_mb": memory,
     }
-    floor = Floor("CPU per order, times that of the early ones", ratio, RATIO_MAX, at_most=True)
-    return Outcome(figures, (floor,), early.missing or filled.missing or late.missing)
+    missing = next((each.missing for each in (filled, *measured["young"], *measured["old"]) if each.missing), "")
+    return Outcome(figures, (Floor("CPU per order, old : young", ratio, RATIO_MAX, at_most=True),), missing)
 
 
-async def _window(stack: Rig, asked: Asked, mix: Mix, orders: int, seed: int, when: str) -> tuple[Measured, float]:
-    """What a window of orders costs, and the bare chain's pace next to it."""
-    before = await stack.chain(f"{when}, before", CHAIN_MESSAGES, seed=seed)
-    measured = await _carried(stack, asked, mix, orders, seed, f"{when} window")
-    after = await stack.chain(f"{when}, after", CHAIN_MESSAGES, seed=seed)
-    return measured, 2 / (1 / before + 1 / after)
+def _by_process(windows: Sequence[Measured]) -> dict[str, float]:
+    """Process → milliseconds of its CPU for each order."""
+    orders = max(sum(each.orders for each in windows), 1)
+    return {name: 1000 * sum(each.cpu_seconds[name] for each in windows) / orders for name in windows[0].cpu_seconds}
+
+
+def _of_stack(cpu: Mapping[str, float]) -> float:
+    return sum(ms for name, ms in cpu.items() if name != "driver")
 
 
 async def _carried(
