@@ -9,12 +9,13 @@ from aiokafka.errors import KafkaError
 
 from o2c.outside.envelope import Outgoing
 from shared.errors import UnavailableError
+from shared.eventsourced.gathering import Gathering
 from shared.kafka import close_quietly, new_producer
 
 SEND_SECONDS_MAX = 30
 TOPICS_SECONDS_MAX = 30
 POLL_MS = 20
-GATHERED_MAX = 100
+"""For how long a poll waits, and few records for more of them: each answer costs as much as many."""
 RECORDS_MAX = 4_000
 """Records per poll: about 60 ms of work, so that answers leave while more comes in."""
 
@@ -95,6 +96,7 @@ class Listener:
     """Reads whole topics without a group: nothing is committed, every run sees everything from its beginning."""
 
     def __init__(self, servers: str) -> None:
+        self._gathering = Gathering(records_max=RECORDS_MAX, poll_ms=POLL_MS, gather_ms=POLL_MS)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=servers,
             group_id=None,
@@ -119,17 +121,9 @@ class Listener:
             for partition in all_of_them:
                 await self._consumer.position(partition)  # fixed now, not at the first poll
 
-    async def poll(self) -> list[Any]:
-        """The next records, none after a short wait; a few wait for more, since each answer costs as much as many."""
-        found = await self._taken(POLL_MS)
-        if 0 < len(found) < GATHERED_MAX:
-            await asyncio.sleep(POLL_MS / 1000)
-            found += await self._taken(0)
-        return found
-
-    async def _taken(self, timeout_ms: int) -> list[Any]:
-        by_partition = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=RECORDS_MAX)
-        return [record for records in by_partition.values() for record in records]
+    async def poll(self) -> Sequence[Any]:
+        """The next records, none after a short wait."""
+        return await self._gathering.take(self._consumer)
 
     async def stop(self) -> None:
         """Close the connection."""

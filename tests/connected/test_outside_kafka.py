@@ -32,7 +32,7 @@ async def heard(listener: Listener, number: int) -> list[Any]:
         records += await listener.poll()
         if len(records) >= number:
             break
-    return records + await listener.poll()
+    return [*records, *await listener.poll()]
 
 
 async def test_all_that_is_published_is_heard_in_its_partition_and_order(fresh_broker: FreshBroker) -> None:
