@@ -16,6 +16,7 @@ from tests.telemetry.promtool import NoPromtoolError, run
 
 EXPRESSIONS = [*promql.of_rules(), *promql.of_dashboards(), *promql.of_variables()]
 SCRAPED = {"service", "job", "instance", "le"}
+CASES = sorted(Path(__file__).parent.glob("alerts*.test.yaml"))
 """Labels that Prometheus adds to what it scrapes, and that of buckets."""
 PLATFORM = {
     "up": SCRAPED,
@@ -131,14 +132,15 @@ def test_promtool_takes_every_expression_of_the_dashboards(tmp_path: Path) -> No
 
 
 @pytest.mark.deploy
-def test_alerts_fire_when_they_shall_and_only_then() -> None:
-    judged("test", "rules", str(Path(__file__).with_name("alerts.test.yaml")))
+@pytest.mark.parametrize("cases", CASES, ids=lambda file: str(file.name))
+def test_alerts_fire_when_they_shall_and_only_then(cases: Path) -> None:
+    judged("test", "rules", str(cases))
 
 
 @pytest.mark.deploy
 def test_every_alert_is_seen_firing_and_silent() -> None:
-    read = yaml.safe_load(Path(__file__).with_name("alerts.test.yaml").read_text())
-    cases = [case for test in read["tests"] for case in test["alert_rule_test"]]
+    read = [test for file in CASES for test in yaml.safe_load(file.read_text())["tests"]]
+    cases = [case for test in read for case in test["alert_rule_test"]]
     alerts = {where for where, _ in promql.of_rules()} - promql.recorded()
     assert {case["alertname"] for case in cases if case.get("exp_alerts")} == alerts
     assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == alerts
