@@ -136,24 +136,29 @@ class Postgres(Server):
         return True
 
     async def create_databases(self, names: Iterable[str]) -> None:
-        """Create those that are missing."""
+        """Create those that are missing, each closed to roles that nobody lets in."""
         connection = await asyncpg.connect(f"{self.url}/postgres")
         try:
             present = {row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")}
             for name in names:
                 if name not in present:
                     await connection.execute(f"CREATE DATABASE {quoted(name)}")
+                    await connection.execute(f"REVOKE ALL ON DATABASE {quoted(name)} FROM PUBLIC")
         finally:
             await connection.close()
 
-    async def create_analyst(self) -> None:
-        """Make the analysts' role, if it is missing; the migrations of analytics say what it may read."""
+    async def create_analyst(self, database: str) -> None:
+        """Make the analysts' role, if it is missing, and let it into a database.
+
+        The migrations of analytics say what it may read.
+        """
         connection = await asyncpg.connect(f"{self.url}/postgres")
         try:
             if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ANALYST):
                 await connection.execute(f"CREATE ROLE {ANALYST} LOGIN CONNECTION LIMIT 10")
             for name, value in ANALYST_SETTINGS.items():
                 await connection.execute(f"ALTER ROLE {ANALYST} SET {name} = '{value}'")
+            await connection.execute(f"GRANT CONNECT ON DATABASE {quoted(database)} TO {ANALYST}")
         finally:
             await connection.close()
 

@@ -246,8 +246,10 @@ class Stack:
         _check_free(self._servers.values())
         self._enter("starting")
         await _together((self._begin("postgres", progress), self._begin("broker", progress)))
-        await self.postgres.create_analyst()
-        await self.postgres.create_databases(_databases(self.options))
+        databases = _databases(self.options)
+        await self.postgres.create_databases(databases.values())
+        if "analytics" in databases:
+            await self.postgres.create_analyst(databases["analytics"])
         await _together(self._begin(name, progress) for name in self.services)
         for keeper in self._keepers.values():
             keeper.watch()
@@ -306,15 +308,15 @@ def _check_free(servers: Iterable[Server]) -> None:
         raise StackError(f"other programs use the ports {', '.join(taken)}; choose another port base")
 
 
-def _databases(options: StackOptions) -> list[str]:
-    """The names of the services' databases, as the services themselves will ask for them."""
+def _databases(options: StackOptions) -> dict[str, str]:
+    """Service → the name of its database, as the service itself will ask for it."""
     own: dict[str, Any] = {
         name: value
         for name, value in ((key.removeprefix("O2C_").lower(), value) for key, value in options.environment.items())
         if name in Settings.model_fields
     }
     settings = Settings(**own)
-    return [settings.database_of(name).rpartition("/")[2] for name in options.services]
+    return {name: settings.database_of(name).rpartition("/")[2] for name in options.services}
 
 
 async def _end_leftovers(state: StackState) -> bool:

@@ -1,4 +1,4 @@
-"""All checks in one pass, repeated while messages are still on their way."""
+"""All checks in one pass, repeated while messages are still on their way: also on a system that never rests."""
 
 import asyncio
 import time
@@ -50,22 +50,21 @@ REPEAT_SECONDS = 0.5
 async def verify_all(database_of: Callable[[str], str], *, seconds_max: float) -> Verdict:
     """Every check over the databases of all services.
 
-    Services hear of each other a moment later, so as long as something fails and time is left, all is read again:
-    what is only on its way arrives, what is wrong stays wrong. Raises OSError or PostgresError for a database that
-    cannot be reached.
+    Services hear of each other a moment later, so as long as something offends and time is left, all is read again:
+    what is on its way arrives or moves on, what is wrong is found again as it was. Only what every look has found
+    offends. Raises OSError or PostgresError for a database that cannot be reached.
     """
     until = time.monotonic() + seconds_max
-    while True:
-        verdict = await _once(database_of)
-        if verdict.ok or time.monotonic() >= until:
-            return verdict
+    found = await _look(database_of)
+    while any(finding.offending for finding in found) and time.monotonic() < until:
         await asyncio.sleep(REPEAT_SECONDS)
+        found = [known.still(again) for known, again in zip(found, await _look(database_of), strict=True)]
+    return Verdict(tuple([check(each.__name__, finding) for each, finding in zip(CHECKS, found, strict=True)]))
 
 
-async def _once(database_of: Callable[[str], str]) -> Verdict:
+async def _look(database_of: Callable[[str], str]) -> list[Finding]:
     async with open_stores(database_of) as stores:
-        findings = await asyncio.gather(*(each(stores) for each in CHECKS))
-        return Verdict(tuple([check(each.__name__, found) for each, found in zip(CHECKS, findings, strict=True)]))
+        return await asyncio.gather(*(each(stores) for each in CHECKS))
 
 
 async def trial_balance(database_of: Callable[[str], str]) -> int:

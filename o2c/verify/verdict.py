@@ -12,10 +12,18 @@ K = TypeVar("K")
 
 
 class Finding(Value, frozen=True, gc=False):
-    """The result of one check: `checked` things were looked at, `offending` ones break it."""
+    """The result of one check: `checked` things were looked at, `offending` ones break it.
+
+    What offends is said in the same words for as long as it does not move.
+    """
 
     checked: int
     offending: tuple[str, ...] = ()
+
+    def still(self, later: "Finding") -> "Finding":
+        """What a later look finds just as it was."""
+        again = set(later.offending)
+        return Finding(later.checked, tuple(each for each in self.offending if each in again))
 
 
 class Check(Value, frozen=True, gc=False):

@@ -6,6 +6,7 @@ The cache is never believed: every load asks the store for facts behind the cach
 writer has outdated is brought forward before anything is decided on it.
 """
 
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from shared.eventsourced.decider import Decider
@@ -41,32 +42,34 @@ class StateCache:
     """Least recently used states by stream name."""
 
     def __init__(self, bytes_max: int) -> None:
-        self._entries: dict[str, Cached] = {}
+        # Not a dict: finding its first entry passes over all that were removed before it.
+        self._entries: OrderedDict[str, Cached] = OrderedDict()
         self._bytes_max = bytes_max
         self.bytes = 0
         self.hits = 0
         self.misses = 0
 
     def get(self, stream: str) -> Cached | None:
-        entry = self._entries.pop(stream, None)
+        entry = self._entries.get(stream)
         if entry is None:
             self.misses += 1
             return None
-        self._entries[stream] = entry  # most recently used goes last
+        self._entries.move_to_end(stream)
         self.hits += 1
         return entry
 
     def put(self, stream: str, entry: Cached) -> None:
         """Keep a committed state, unless a newer one is there already."""
-        known = self._entries.pop(stream, None)
+        known = self._entries.get(stream)
         if known is not None:
             self.bytes -= known.bytes
             if known.version > entry.version:
                 entry = known
         self._entries[stream] = entry
+        self._entries.move_to_end(stream)
         self.bytes += entry.bytes
         while self.bytes > self._bytes_max:
-            self.bytes -= self._entries.pop(next(iter(self._entries))).bytes
+            self.bytes -= self._entries.popitem(last=False)[1].bytes
 
     def __len__(self) -> int:
         return len(self._entries)

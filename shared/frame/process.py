@@ -3,16 +3,18 @@
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 
+import structlog
 import uvloop
 
 from shared.eventsourced.service import Service
 from shared.frame.logs import configure_logs
 from shared.frame.running import Running
 from shared.settings import Settings
+
+log = structlog.get_logger()
 
 
 def run_process(services: Sequence[Callable[[Settings], Service]], settings: Settings) -> None:
@@ -33,7 +35,7 @@ def run_process(services: Sequence[Callable[[Settings], Service]], settings: Set
 
 def _announce(name: str) -> Callable[[int], None]:
     def announce(port: int) -> None:
-        print(f"{name} listens on port {port}", file=sys.stderr, flush=True)  # noqa: T201 - people start it by hand
+        log.info("listens", service=name, port=port)
 
     return announce
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from o2c.stack import Postgres, StackError
+from o2c.stack.postgres import ANALYST
 from o2c.stack.processes import identity_of
 from tests.conftest import CreateDatabase
 from tests.support.brokers import postgres_in
@@ -51,6 +52,24 @@ async def test_data_is_kept_over_restart_and_kill(stack_home: Path) -> None:
         assert not postgres.running
         await postgres.start()
         assert await _remembered(postgres) == [1, 2]
+    finally:
+        await postgres.stop()
+
+
+async def test_analysts_reach_the_database_that_is_theirs_and_no_other(stack_home: Path) -> None:
+    postgres = postgres_in(stack_home)
+    await postgres.start()
+    try:
+        await postgres.create_databases(["kept", "told"])
+        for _ in range(2):  # as with every start
+            await postgres.create_analyst("told")
+        theirs = postgres.url.replace("postgres@", f"{ANALYST}@")
+        connection = await asyncpg.connect(f"{theirs}/told")
+        with pytest.raises(asyncpg.PostgresError, match=r"permission denied|read-only"):
+            await connection.execute("CREATE TEMPORARY TABLE mine (n int)")
+        await connection.close()
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await asyncpg.connect(f"{theirs}/kept")
     finally:
         await postgres.stop()
 

@@ -1,5 +1,6 @@
 """Every check of `o2c verify` on real stores: silent where nothing is wrong, and naming the id when one thing is."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
@@ -277,6 +278,34 @@ async def test_empty_stores_pass_and_one_wrong_entry_fails_the_whole(stores: Add
     failed: Iterator[str] = (check.name for check in verdict.checks if not check.ok)
     assert {"journal_entries_balance", "trial_balance_is_zero"} <= set(failed)
     assert await trial_balance(stores) == 3
+
+
+async def test_what_moves_on_is_on_its_way_and_what_stands_still_offends(stores: Addresses, given: Given) -> None:
+    """On a system that never rests there is always something under way: what was found must be found again."""
+    deaf = [
+        ("receivables", "UPDATE lanes SET head = 1 WHERE lane = 3"),
+        ("credit", "INSERT INTO positions (speaker, lane) VALUES ('receivables', 3)"),
+    ]
+    await given([entry("J-1", ("1200", 500), ("4000", -500)), *deaf])
+
+    async def speak() -> None:
+        for cursor in range(-100, 0):
+            await _execute(stores("receivables"), f"UPDATE relay SET cursor = {cursor}")
+            await _execute(stores("receivables"), "UPDATE lanes SET head = head + 1 WHERE lane = 3")
+
+    async def checks(seconds_max: float) -> set[str]:
+        verdict = await verify_all(stores, seconds_max=seconds_max)
+        return {check.name for check in verdict.checks if not check.ok}
+
+    at_once = await checks(0)
+    assert "everything_is_published" in at_once
+    assert "every_position_is_reached" in at_once
+    speaking = asyncio.create_task(speak())
+    under_load = await checks(1.2)
+    assert not speaking.done()
+    assert "everything_is_published" not in under_load  # it is never at the end, but it goes on
+    assert "every_position_is_reached" in under_load  # nobody hears lane 3, though its head goes on
+    await speaking
 
 
 async def test_verification_never_writes(stores: Addresses, given: Given) -> None:

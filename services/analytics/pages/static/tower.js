@@ -13,12 +13,23 @@ function say(text, kind) {
 function swap(element, html) {
   const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
   element.innerHTML = html; // rendered and escaped by the server
+  mark();
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
+// The queues' links come with every update, the same for all pages.
+function mark() {
+  document.querySelectorAll("nav a").forEach((link) => {
+    if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
+  });
+}
+
+// What is listed on other pages than the overview stays as it was loaded: a form must not change under one's hands.
+const whole = document.querySelector("section[data-live]") !== null;
+
 function connect() {
   source = new EventSource("/tower/live");
-  source.onopen = () => say("Live", "on");
+  source.onopen = () => say(whole ? "Live" : "Counts live, list as loaded", "on");
   source.onerror = () => say("Connection lost, trying again", "lost");
   for (const name of new Set([...document.querySelectorAll("[data-live]")].map((e) => e.dataset.live))) {
     source.addEventListener(name, (event) => {
@@ -27,6 +38,7 @@ function connect() {
   }
 }
 
+mark();
 if (pause) {
   pause.hidden = false;
   pause.addEventListener("click", () => {
