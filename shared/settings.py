@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     commands_queued_max: int = Field(5_000, ge=1, description="HTTP commands that may wait; more get a 503")
     commands_batch_max: int = Field(500, ge=1, description="HTTP commands that share a transaction")
     cached_bytes_max: int = Field(
-        40_000_000, ge=0, description="Folded states kept in memory per process, in bytes of what they come from"
+        25_000_000, ge=0, description="Folded states kept in memory per process, in bytes of what they come from"
     )
     dead_letters_kept_days: int = Field(
         90, ge=1, le=3_650, description="Dead letters that are done or dropped are deleted after so many days"
