@@ -16,8 +16,8 @@ from tests.telemetry.promtool import NoPromtoolError, run
 
 EXPRESSIONS = [*promql.of_rules(), *promql.of_dashboards(), *promql.of_variables()]
 SCRAPED = {"service", "job", "instance", "le"}
-CASES = sorted(Path(__file__).parent.glob("alerts*.test.yaml"))
 """Labels that Prometheus adds to what it scrapes, and that of buckets."""
+CASES = sorted(Path(__file__).parent.glob("alerts*.test.yaml"))
 PLATFORM = {
     "up": SCRAPED,
     "kube_job_status_failed": {"namespace", "job_name"},

@@ -43,7 +43,7 @@ async def flat(asked: Asked) -> Outcome:
 def compared(measured: Mapping[str, Sequence[Measured]], filled: Measured, memory: Mapping[str, float]) -> Outcome:
     """The windows of both beside each other. `memory`: peak of each process of the old system, MB."""
     young, old = (_by_process(measured[age]) for age in ("young", "old"))
-    ratio = round(_of_stack(old) / max(_of_stack(young), 1e-9), 3)
+    ratio = round(_of_stack(measured["old"]) / max(_of_stack(measured["young"]), 1e-9), 3)
     figures: dict[str, Any] = {
         **{
             f"{age}_turn_{turn}": each.as_json()
@@ -67,8 +67,9 @@ def _by_process(windows: Sequence[Measured]) -> dict[str, float]:
     return {name: 1000 * sum(each.cpu_seconds[name] for each in windows) / orders for name in windows[0].cpu_seconds}
 
 
-def _of_stack(cpu: Mapping[str, float]) -> float:
-    return sum(ms for name, ms in cpu.items() if name != "driver")
+def _of_stack(windows: Sequence[Measured]) -> float:
+    """Seconds of the stack's CPU for each order."""
+    return sum(each.stack_cpu_seconds for each in windows) / max(sum(each.orders for each in windows), 1)
 
 
 async def _carried(
