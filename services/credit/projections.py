@@ -1,7 +1,6 @@
 """Read tables of credit: one row per account, and one row per order that ever had to wait."""
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from services.credit.domain.credit_account import CreditAccount, credit_account
 from services.credit.domain.credit_facts import (
@@ -72,14 +71,10 @@ def account_row(key: str, state: CreditAccount) -> Row | None:
     )
 
 
-def _at(recorded: Recorded) -> datetime:
-    return instant_of(recorded.meta.at)
-
-
 def declined_rows(recorded: Recorded) -> Iterable[Row]:
     """An order joins the queue, or a person took it out by declining it."""
     f: CreditDeclined = recorded.fact
-    at = _at(recorded)
+    at = instant_of(recorded.meta.at)
     if f.declined_by == POLICY:
         status, by, decided_at = "declined", None, None
     else:
@@ -92,7 +87,9 @@ def referred_rows(recorded: Recorded) -> Iterable[Row]:
     """An order joins the queue for a person."""
     f: CreditReferred = recorded.fact
     amounts = (f.amount_minor, f.currency, f.excess_minor, None)
-    return ((f.order_id, f.customer_id, "referred", f.reason, *amounts, None, None, _at(recorded), None),)
+    return (
+        (f.order_id, f.customer_id, "referred", f.reason, *amounts, None, None, instant_of(recorded.meta.at), None),
+    )
 
 
 def approved_rows(recorded: Recorded) -> Iterable[Row]:
@@ -110,7 +107,7 @@ def withdrawn_rows(recorded: Recorded) -> Iterable[Row]:
 
 def _decided(recorded: Recorded, status: str, by: str | None, note: str | None) -> Row:
     unchanged = (None,) * 5
-    return (recorded.fact.order_id, None, status, *unchanged, by, note, None, _at(recorded))
+    return (recorded.fact.order_id, None, status, *unchanged, by, note, None, instant_of(recorded.meta.at))
 
 
 PROJECTIONS: tuple[Projection, ...] = (

@@ -1,7 +1,6 @@
 """What people ask fulfillment about, as rows: stock levels, orders in the warehouse, and who waits for what."""
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import msgspec
 
@@ -77,7 +76,7 @@ def _fulfillment(order_id: str, state: Fulfillment) -> Row:
 
 def _queued(recorded: Recorded) -> Iterable[Row]:
     fact: StockAllocated = recorded.fact
-    return [(fact.sku, fact.order_id, fact.backordered, _at(recorded))] if fact.backordered else ()
+    return [(fact.sku, fact.order_id, fact.backordered, instant_of(recorded.meta.at))] if fact.backordered else ()
 
 
 def _filled(recorded: Recorded) -> Iterable[Row]:
@@ -87,16 +86,12 @@ def _filled(recorded: Recorded) -> Iterable[Row]:
 
 def _revoked(recorded: Recorded) -> Iterable[Row]:
     fact: AllocationsRevoked = recorded.fact
-    return [(fact.sku, loss.order_id, loss.quantity, _at(recorded)) for loss in fact.revoked]
+    return [(fact.sku, loss.order_id, loss.quantity, instant_of(recorded.meta.at)) for loss in fact.revoked]
 
 
 def _released(recorded: Recorded) -> Iterable[Row]:
     fact: StockReleased = recorded.fact
     return [(fact.sku, fact.order_id, -fact.backordered, None)] if fact.backordered else ()
-
-
-def _at(recorded: Recorded) -> datetime:
-    return instant_of(recorded.meta.at)
 
 
 PROJECTIONS: tuple[Projection, ...] = (

@@ -1,7 +1,7 @@
 """The read tables of receivables: open items and their movements, money and what is left of it, the journal."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from services.receivables.domain.account_facts import (
@@ -85,14 +85,10 @@ UNAPPLIED = Table(
 """`since_on`: of the business, as the day of value at the bank. `recorded_at`: when we heard that it pays nothing."""
 
 
-def _at(recorded: Recorded) -> datetime:
-    return instant_of(recorded.meta.at)
-
-
 def _money_came(r: Recorded) -> Sequence[Row]:
     f: PaymentReceived = r.fact
     texts = (f.customer_id, "payment", f.reference, f.order_id)
-    return ((f.payment_id, f.currency, *texts, f.value_on, f.amount_minor, _at(r)),)
+    return ((f.payment_id, f.currency, *texts, f.value_on, f.amount_minor, instant_of(r.meta.at)),)
 
 
 def _credit_came(r: Recorded) -> Sequence[Row]:
@@ -100,7 +96,7 @@ def _credit_came(r: Recorded) -> Sequence[Row]:
     if not f.credited_minor:
         return ()
     texts = (f.customer_id, "credit_note", f.invoice_number, f.order_id)
-    return ((f.credit_note_id, f.currency, *texts, f.issued_on, f.credited_minor, _at(r)),)
+    return ((f.credit_note_id, f.currency, *texts, f.issued_on, f.credited_minor, instant_of(r.meta.at)),)
 
 
 def _money_used(r: Recorded) -> Sequence[Row]:
@@ -110,7 +106,7 @@ def _money_used(r: Recorded) -> Sequence[Row]:
 
 def _money_back(r: Recorded) -> Sequence[Row]:
     f: CashUnapplied = r.fact
-    return ((f.source_id, f.currency, None, None, None, None, f.unapplied_on, f.amount_minor, _at(r)),)
+    return ((f.source_id, f.currency, None, None, None, None, f.unapplied_on, f.amount_minor, instant_of(r.meta.at)),)
 
 
 # ---- Payments as received
