@@ -52,3 +52,9 @@ def text_from_minor(amount_minor: int, currency: str) -> str:
     """Minor units as a plain decimal: 123456 GBP → "1234.56", 5 JPY → "5"."""
     places = EXPONENTS[currency]
     return f"{Decimal(amount_minor).scaleb(-places):.{places}f}"
+
+
+def grouped_from_minor(amount_minor: int, currency: str) -> str:
+    """Minor units as people read them, thousands apart: 123456 GBP → "1,234.56", -1234567 JPY → "−1,234,567"."""
+    whole, dot, places = text_from_minor(abs(amount_minor), currency).partition(".")
+    return f"{'−' if amount_minor < 0 else ''}{int(whole):,}{dot}{places}"

@@ -28,7 +28,7 @@ from o2c.services import Services
 from o2c.stack import StackOptions, StackState, default_home
 from o2c.verify import Verdict, trial_balance
 from shared.contracts.inbound import Customer, Order
-from shared.money import text_from_minor
+from shared.money import grouped_from_minor
 from shared.values import Value, evolved
 
 SEED = 2010
@@ -160,8 +160,8 @@ def _summarise(done: DemoRun, state: StackState, keep: bool) -> None:
     listing.add_row("payments", f"{figures['payments']}, generated: {_kinds(done.world)}")
     listing.add_row("waited for credit", f"{len(progress.held)} orders")
     for currency, sums in figures["currencies"].items():
-        listing.add_row(f"invoiced {currency}", text_from_minor(sums["invoiced_minor"], currency))
-        listing.add_row(f"cash applied {currency}", text_from_minor(sums["cash_applied_minor"], currency))
+        listing.add_row(f"invoiced {currency}", grouped_from_minor(sums["invoiced_minor"], currency))
+        listing.add_row(f"cash applied {currency}", grouped_from_minor(sums["cash_applied_minor"], currency))
     listing.add_row("trial balance", f"{figures['trial_balance_minor']} (debits − credits)")
     listing.add_row("seconds", f"{figures['seconds']}")
     out.print(listing)

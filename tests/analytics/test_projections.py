@@ -173,7 +173,7 @@ def test_a_summary_is_short(length: int) -> None:
 
 
 def test_a_currency_we_do_not_know_yet_stops_no_story() -> None:
-    assert summary_of(orders.OrderCompleted("O-1", "C-1", "XXX", 5)) == "Completed: 5 XXX"
+    assert summary_of(orders.OrderCompleted("O-1", "C-1", "XXX", 5)) == "Completed: 5 minor units XXX"
 
 
 def test_documents_have_a_row_each() -> None:

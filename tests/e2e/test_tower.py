@@ -133,7 +133,7 @@ async def test_a_clerk_applies_cash_once_however_often_the_form_is_sent(
     await form.get_by_label("Your name").fill("Ada Byron")
     stale = await form.evaluate("form => new URLSearchParams(new FormData(form)).toString()")
     await form.get_by_role("button", name="Apply").click()
-    await tower.told(f"20 EUR of {deal.payment_id()} are applied to invoice {invoice['number']}.")
+    await tower.told(f"20.00 EUR of {deal.payment_id()} applied to invoice {invoice['number']}.")
     await _send(tower, "apply", stale)
     await tower.open("/tower/queues/credit")
     await tower.told("changed since this page was loaded")

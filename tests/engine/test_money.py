@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shared.money import (
     divide_half_up,
+    grouped_from_minor,
     is_currency,
     tax_half_up,
     tax_per_document,
@@ -29,6 +30,14 @@ def test_only_known_currencies_in_upper_case_are_taken() -> None:
 )
 def test_each_currency_is_written_with_its_own_places(minor: int, currency: str, text: str) -> None:
     assert text_from_minor(minor, currency) == text
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "text"),
+    [(1_234_567, "JPY", "1,234,567"), (-1_234_567, "KWD", "−1,234.567"), (-5, "GBP", "−0.05"), (0, "EUR", "0.00")],
+)
+def test_people_read_thousands_apart_and_a_real_minus(minor: int, currency: str, text: str) -> None:
+    assert grouped_from_minor(minor, currency) == text
 
 
 def test_half_a_unit_is_rounded_up_and_not_to_even() -> None:

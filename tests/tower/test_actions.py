@@ -85,7 +85,7 @@ def test_money_is_applied_in_minor_units_on_what_the_clerk_has_seen(tower: Given
         "amount_minor": 112_050,
         "by": "Ada Byron",
     }
-    assert "1,120.50 GBP of PAY-1 are applied to invoice INV-2026-000001." in page
+    assert "1,120.50 GBP of PAY-1 applied to invoice INV-2026-000001." in page
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,18 @@ def test_empty_queues_explain_themselves(tower: GivenTower) -> None:
     assert "No dead letters" in tower.get("/tower/queues/dead-letters").text
 
 
+def test_a_dead_letter_says_what_it_is_in_words_and_keeps_its_names(tower: GivenTower) -> None:
+    page = tower.get("/tower/queues/dead-letters").text
+    for told in ('Payment <span class="muted small">o2c.inbound.Payment.v1</span>', "invalid", "receivables/4"):
+        assert told in page
+
+
+def test_a_review_says_why_in_words(tower: GivenTower) -> None:
+    page = tower.get("/tower/queues/credit").text
+    assert "Over the credit limit" in page
+    assert "limit_exceeded" not in page
+
+
 def test_money_of_years_ago_waits_since_it_was_heard_of(tower: GivenTower) -> None:
     entry = tower.get("/tower").text.split('id="queue-cash"')[1].split("</a>")[0]
     assert "the oldest waits" in entry

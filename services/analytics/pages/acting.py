@@ -71,10 +71,8 @@ async def outcome(queues: Queues, name: str, form: Mapping[str, str], trace: str
         return _refused("Nothing was done.", tuple((p.field, p.message) for p in error.problems))
     if isinstance(answer, dict) and answer.get("stopped_by"):
         return _refused(f"It failed again: {answer['stopped_by']}", ())
-    return {
-        "ok": True,
-        "text": action.done.format_map(_Words({**form, **(answer if isinstance(answer, dict) else {})})),
-    }
+    known = {**form, **(answer if isinstance(answer, dict) else {})}
+    return {"ok": True, "text": action.done.format_map(_Words({**known, **action.told(known)}))}
 
 
 class _Words(dict[str, Any]):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.analytics.pages.peers import PeerError, Peers
+from services.analytics.words import counted, money
 from shared.errors import ContractError, Problem
 from shared.money import AMOUNT_MINOR_MAX, EXPONENTS
 
@@ -39,13 +40,14 @@ class Action:
     """What a clerk can do: a request to the service that decides. `done`: the sentence afterwards.
 
     `target`: the form's fields → service and path; `body`: → the JSON body, None for none.
-    `needs`: fields that must be filled in.
+    `needs`: fields that must be filled in. `told`: the fields and the answer → what the sentence says otherwise.
     """
 
     target: Callable[[Mapping[str, str]], tuple[str, ...]]
     done: str
     body: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
     needs: tuple[str, ...] = ()
+    told: Callable[[Mapping[str, Any]], dict[str, str]] = lambda known: {}
 
 
 def _decision(form: Mapping[str, str]) -> dict[str, Any]:
@@ -66,6 +68,11 @@ def minor(text: str, currency: str) -> int:
     except (ArithmeticError, KeyError):
         pass
     raise ContractError([Problem("amount", "amount", f"{text!r} is no amount of {currency}, such as 12.50")])
+
+
+def _filled(known: Mapping[str, Any]) -> dict[str, str]:
+    counts = (("pieces", "quantity_filled", "piece"), ("orders", "orders_filled", "order"))
+    return {word: counted(known[name], thing) for word, name, thing in counts if name in known}
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -95,15 +102,17 @@ ACTIONS: Mapping[str, Action] = {
     ),
     "fill": Action(
         lambda f: ("fulfillment", "stock", f["id"], "fill-backorders"),
-        "Orders that wait for {id} were given what is in stock: {quantity_filled} pieces to {orders_filled} orders.",
+        "Orders that wait for {id} were given what is in stock: {pieces} to {orders}.",
         None,
         ("id",),
+        _filled,
     ),
     "apply": Action(
         lambda f: ("receivables", "accounts", f["id"], "apply"),
-        "{amount} {currency} of {source_id} are applied to invoice {number}.",
+        "{money} of {source_id} applied to invoice {number}.",
         _application,
         ("id", "source_id", "invoice_id", "amount", "currency", "by", "etag"),
+        lambda f: {"money": money(minor(f["amount"], f["currency"]), f["currency"])},
     ),
     "retry": Action(
         lambda f: (f["service"], "dead-letters", f["id"], "retry"),

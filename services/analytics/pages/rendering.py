@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import mimetypes
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from services.analytics.pages import charts
-from shared.money import EXPONENTS, text_from_minor
+from services.analytics.words import amount, capital, counted, day, kind, label, money, number, reason
 
 _HERE = Path(__file__).parent
 
@@ -28,11 +28,6 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 
-STAGE_NAMES: Mapping[str, str] = {
-    "declined_by_person": "Declined by a person",
-    "account_held": "Account is held",
-    "limit_exceeded": "Over the limit",
-}
 AGES = (
     ("current_minor", "Not due"),
     ("due_1_30_minor", "1–30 days"),
@@ -68,26 +63,6 @@ def asset_url(name: str) -> str:
     return f"/tower/assets/{name}?v={assets()[name].version}"
 
 
-def money(amount_minor: int | None, currency: str | None) -> str:
-    """123456, GBP → "1,234.56 GBP". A currency that this version does not know is said to be in minor units."""
-    if amount_minor is None:
-        return "–"
-    if currency is None or currency not in EXPONENTS:
-        return f"{int(amount_minor):,} minor units {currency or '?'}"
-    return f"{amount(amount_minor, currency)} {currency}"
-
-
-def amount(amount_minor: int, currency: str) -> str:
-    """123456, GBP → "1,234.56": for columns whose head names the currency."""
-    whole, dot, places = text_from_minor(abs(int(amount_minor)), currency).partition(".")
-    return f"{'−' if amount_minor < 0 else ''}{int(whole):,}{dot}{places}"
-
-
-def number(value: float) -> str:
-    """1234 → "1,234"."""
-    return f"{round(value):,}"
-
-
 def instant(value: datetime | str | None, exact: bool = False) -> Markup | str:
     """An instant as people read it, always in UTC and saying so. `exact`: with milliseconds, for what is in a hurry."""
     if value is None:
@@ -102,14 +77,6 @@ def clock(value: datetime | None) -> Markup | str:
     return (
         "–" if value is None else Markup('<time datetime="{}">{:%H:%M:%S} UTC</time>').format(value.isoformat(), value)
     )
-
-
-def day(value: date | str | None) -> str:
-    """A day as people read it: 31 Mar 2026."""
-    if value is None:
-        return "–"
-    on = date.fromisoformat(value) if isinstance(value, str) else value
-    return f"{on.day} {on:%b %Y}"
 
 
 def duration(seconds: float | None) -> str:
@@ -140,14 +107,6 @@ def since(value: datetime | str | None) -> str:
     return "< 1 min" if seconds < 60 else duration(seconds)
 
 
-def label(word: str) -> str:
-    """A name of the code as people read it: credit_approved → Credit approved, OrderPlaced → Order placed."""
-    if word in STAGE_NAMES:
-        return STAGE_NAMES[word]
-    spaced = "".join(f" {c.lower()}" if c.isupper() and at else c for at, c in enumerate(word)).replace("_", " ")
-    return spaced[:1].upper() + spaced[1:]
-
-
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -157,7 +116,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (money, amount, number, instant, clock, day, duration, since, label):
+    words = (amount, capital, counted, day, kind, label, money, number, reason)
+    for function in (*words, instant, clock, duration, since):
         environment.filters[function.__name__] = function
     environment.globals.update(asset=asset_url, columns=charts.columns, nice_top=charts.nice_top, AGES=AGES)
     environment.globals.update(stacked=charts.stacked)
