@@ -63,7 +63,7 @@ def _payment_routes(router: APIRouter, commands: Commands) -> None:
         response.headers["ETag"] = etag(outcome.version)
         return msgspec.to_builtins(outcome.state.registered)
 
-    @router.get("/payments/{payment_id}", response_model=PaymentView)
+    @router.get("/payments/{payment_id:path}", response_model=PaymentView)
     async def get_payment(payment_id: Id) -> Any:
         """A payment, what it pays, and what is left of it."""
         return await queries.payment(commands, payment_id)

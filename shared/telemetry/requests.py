@@ -62,7 +62,7 @@ class Requests:
         finally:
             REQUEST.reset(token)
             self._figures.active -= 1
-            route = getattr(scope.get("route"), "path", "")
+            route = getattr(scope.get("route"), "path_format", "")
             self._figures.done(scope["method"], route, status, time.perf_counter() - began)
             if request is not None and is_sampled(request.trace):
                 self._record(scope, route, status, started, parent, request.trace)

@@ -231,9 +231,7 @@ async def test_figures_move_by_themselves_until_they_are_paused(system: System, 
     await expect(state).to_have_text("Live", timeout=SECONDS_MAX * 1000)
 
 
-async def test_search_leads_to_the_story_of_an_order_a_customer_and_an_invoice(
-    system: System, deal: Deal, tower: Tower
-) -> None:
+async def test_search_leads_to_the_story_of_whatever_has_an_id(system: System, deal: Deal, tower: Tower) -> None:
     await deal.begins()
     invoice = await deal.ships()
     await system.say(deal.payment(12_000, reference=invoice["number"]))
@@ -244,16 +242,19 @@ async def test_search_leads_to_the_story_of_an_order_a_customer_and_an_invoice(
         deal.customer_id: f"Customer {deal.customer_id}",
         invoice["invoice_id"]: f"Invoice {invoice['number']}",
         invoice["number"]: f"Invoice {invoice['number']}",
+        deal.payment_id(): f"Payment {deal.payment_id()}",
+        invoice["shipment_id"]: f"Order {deal.order_id()}",
     }
     await tower.open()
     for wanted, heading in found.items():
-        box = tower.page.get_by_label("Order, customer or invoice")
+        box = tower.page.get_by_label("Order, customer, invoice, payment or shipment")
         await box.fill(wanted)
         await box.press("Enter")
         await expect(tower.page.locator("h1")).to_contain_text(heading, timeout=SECONDS_MAX * 1000)
         story = tower.page.locator("ol.story")
         for speaker in ("Order", "Credit", "Fulfillment", "Billing", "Receivables"):
             await expect(story.locator(".who", has_text=speaker).first).to_be_visible()
+    await expect(story.locator("li[data-marked]").first).to_contain_text(f"Shipped {invoice['shipment_id']}")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -271,6 +272,7 @@ async def test_everybody_can_use_every_page_at_every_width(
         f"/tower/orders/{paying.order_id()}",
         f"/tower/customers/{paying.customer_id}",
         f"/tower/invoices/{invoice['invoice_id']}",
+        f"/tower/payments/{paying.payment_id()}",
         "/tower/search?q=O-",
         "/tower/queues/credit",
         "/tower/queues/backorders",

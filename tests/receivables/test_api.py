@@ -139,6 +139,10 @@ def test_a_payment_of_the_wrong_shape_is_422(client: TestClient, changes: dict[s
     assert client.post("/payments", json=BODY | changes).status_code == 422
 
 
+def test_a_payment_is_found_by_an_id_with_slashes(client: TestClient) -> None:
+    assert "BANK/2026/1" in client.get("/payments/BANK%2F2026%2F1").json()["detail"]
+
+
 def test_an_unknown_account_is_404(client: TestClient) -> None:
     assert client.get("/accounts/C-9").status_code == 404
 

@@ -27,6 +27,7 @@ PATHS = (
     "/tower/orders/O-1",
     "/tower/customers/C-1",
     "/tower/invoices/O-1-I1",
+    "/tower/payments/PAY-1",
     "/tower/queues/credit",
     "/tower/queues/backorders",
     "/tower/queues/cash",
@@ -63,7 +64,24 @@ ACCOUNT = {
     "available_minor": 750_000,
     "waiting": 1,
 }
+PAYMENT = {
+    "payment_id": "PAY-1",
+    "customer_id": "C-1",
+    "order_id": "",
+    "currency": "JPY",
+    "amount_minor": 1_234_567,
+    "value_on": on("2026-03-20"),
+    "method": "transfer",
+    "reference": EVIL,
+    "recorded_at": NOW,
+}
+PAYS = {"invoice_id": "O-1-I1", "number": "INV-2026-000001", "amount_minor": 1_000_000, "applied_on": "2026-03-20"}
 BACKORDER = {"sku": EVIL, "order_id": "O-1", "quantity": 3, "queued_at": "2026-03-31T12:00:00+00:00"}
+
+
+def hit(kind: str, key: str, of: str = "") -> dict[str, str]:
+    """A row of the search."""
+    return {"kind": kind, "id": key, "of": of or key}
 
 
 @pytest.fixture
@@ -72,7 +90,9 @@ def tower() -> Iterator[GivenTower]:
     rows, services = GivenRows(), GivenServices()
     rows.rows |= {
         "FROM order_story": [LINE],
-        "id = ANY($1::text[])": [],
+        "UNION ALL": [],
+        "FROM receipts WHERE payment_id = $1": [PAYMENT],
+        "SELECT DISTINCT order_id": [{"order_id": "O-1"}],
         "WHERE order_id >= $1": [{"id": f"O-{EVIL}"}],
         "SELECT order_id, customer_id": [ORDER],
         "FROM customers": [CUSTOMER],
@@ -86,6 +106,7 @@ def tower() -> Iterator[GivenTower]:
         "/dead-letters": {"items": [LETTER], "next": None},
         "/invoices": {"items": [{**ITEM, "issued_on": "2026-03-01"}], "next": None},
         "/credit-accounts/C-1": ACCOUNT,
+        "/payments/PAY-1": {"unapplied_minor": 234_567, "applications": [PAYS]},
         "/accounts/C-1": {
             "customer_id": "C-1",
             "balances": [{"currency": "GBP", "open_minor": 20_000, "unapplied_minor": 12_050}],
@@ -200,20 +221,54 @@ def test_an_invoice_shows_what_is_due_after_each_movement(tower: GivenTower) -> 
 
 
 def test_one_hit_leads_to_its_page_and_a_number_is_asked_of_billing(tower: GivenTower) -> None:
-    tower.rows.rows["id = ANY($1::text[])"] = []
     found = tower.get("/tower/search?q=inv-2026-000001")
     assert (found.status_code, found.headers["location"]) == (303, "/tower/invoices/O-1-I1")
     assert "begin like it" in tower.get("/tower/search?q=O-").text
 
 
 def test_an_id_is_found_as_it_was_typed_or_else_in_capital_letters(tower: GivenTower) -> None:
-    found = {"FROM order_cycle WHERE order_id = ANY": [{"id": "O-1"}, {"id": "o-1"}], " = ANY": []}
-    tower.rows.rows = found | tower.rows.rows  # the first one that fits is the answer
+    tower.rows.rows["UNION ALL"] = [hit("Order", "O-1"), hit("Order", "o-1")]
     assert tower.get("/tower/search?q=o-1").headers["location"] == "/tower/orders/o-1"
-    tower.rows.rows["FROM order_cycle WHERE order_id = ANY"] = [{"id": "O-1"}]
+    tower.rows.rows["UNION ALL"] = [hit("Order", "O-1")]
     assert tower.get("/tower/search?q=o-1").headers["location"] == "/tower/orders/O-1"
-    asked = [set(args[0]) for sql, args in tower.rows.asked if "WHERE order_id = ANY" in sql and "story" not in sql]
+    asked = [set(args[0]) for sql, args in tower.rows.asked if "UNION ALL" in sql]
     assert asked == [{"o-1", "O-1"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "address"),
+    [
+        ("Payment", "X/1", "/tower/payments/X%2F1"),
+        ("Shipment", "O-1", "/tower/orders/O-1?mark=X%2F1"),
+        ("Credit note", "O-1-I1", "/tower/invoices/O-1-I1?mark=X%2F1"),
+    ],
+)
+def test_a_payment_shipment_or_credit_note_is_found_by_its_id(
+    tower: GivenTower, kind: str, of: str, address: str
+) -> None:
+    tower.rows.rows["UNION ALL"] = [hit(kind, "X/1", of)]
+    assert tower.get("/tower/search?q=X/1").headers["location"] == address
+    assert tower.get(address).status_code == 200
+
+
+def test_things_of_one_id_are_told_apart(tower: GivenTower) -> None:
+    tower.rows.rows["UNION ALL"] = [hit("Payment", "X-1"), hit("Order", "X-1")]
+    page = tower.get("/tower/search?q=X-1").text
+    assert page.index('<a href="/tower/orders/X-1">Order X-1</a>') < page.index(
+        '<a href="/tower/payments/X-1">Payment X-1</a>'
+    )
+
+
+def test_a_payment_shows_what_it_pays_and_what_is_left(tower: GivenTower) -> None:
+    tower.rows.rows["FROM order_story"] = [
+        LINE | {"summary": f"1 JPY of {payment} applied"} for payment in ("PAY-12", "PAY-1")
+    ]
+    page = tower.get("/tower/payments/PAY-1").text
+    for told in ("1,234,567 JPY", "1,000,000 JPY", "234,567 JPY of it is left", "/tower/invoices/O-1-I1"):
+        assert told in page
+    marked = page.split("data-marked")
+    assert len(marked) == 2
+    assert "1 JPY of PAY-1 applied" in marked[1]
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/", "/tower/live"])

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import mimetypes
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -107,6 +108,11 @@ def since(value: datetime | str | None) -> str:
     return "< 1 min" if seconds < 60 else duration(seconds)
 
 
+def naming(text: str, name: str) -> bool:
+    """Whether a text has this id or number as a whole: PAY-1 is not in a text about PAY-12."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -119,6 +125,7 @@ def _environment() -> Environment:
     words = (amount, capital, counted, day, kind, label, money, number, reason)
     for function in (*words, instant, clock, duration, since):
         environment.filters[function.__name__] = function
+    environment.tests["naming"] = naming
     environment.globals.update(asset=asset_url, columns=charts.columns, nice_top=charts.nice_top, AGES=AGES)
     environment.globals.update(stacked=charts.stacked)
     return environment

@@ -24,6 +24,7 @@ from services.analytics.pages.panels import panels
 from services.analytics.pages.peers import PeerError, Peers
 from services.analytics.pages.queues import ACTIONS, QUEUES, Queues
 from services.analytics.pages.rendering import HEADERS, assets, page
+from services.analytics.pages.searching import Search
 from services.analytics.pages.stories import Stories
 from shared.errors import ContractError, NotFoundError, UnavailableError
 from shared.eventsourced.commands import Commands
@@ -37,7 +38,10 @@ OVERVIEW_SECONDS_MAX, FRAME_SECONDS_MAX = 2.0, 0.5
 """How long a page waits for figures that nobody has read lately; what is late comes with the live updates."""
 
 Id = Annotated[str, Path(max_length=ID_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""An id of ours; slashes come quoted."""
+"""An id; those that a bank gave may have slashes in them."""
+
+Mark = Annotated[str, Query(max_length=ID_LENGTH_MAX)]
+"""What is marked in a story: every line that names it."""
 
 
 class PageRoute(APIRoute):
@@ -85,7 +89,7 @@ class Tower:
         router = APIRouter(route_class=PageRoute, include_in_schema=False)
         live = self._live = Live(Figures(commands, self._peers).sources(), panels)
         _overview_routes(router, live)
-        _story_routes(router, live, Stories(commands, self._peers))
+        _story_routes(router, live, Stories(commands, self._peers), Search(commands, self._peers))
         _queue_routes(router, live, Queues(self._peers))
         return router
 
@@ -153,27 +157,30 @@ async def _shown(request: Request, live: Live, template: str, **values: Any) -> 
     return response
 
 
-def _story_routes(router: APIRouter, live: Live, stories: Stories) -> None:
+def _story_routes(router: APIRouter, live: Live, stories: Stories, search: Search) -> None:
     @router.get("/tower/search")
-    async def search(request: Request, q: Annotated[str, Query(max_length=ID_LENGTH_MAX)] = "") -> Response:
+    async def searched(request: Request, q: Annotated[str, Query(max_length=ID_LENGTH_MAX)] = "") -> Response:
         wanted = "".join(c for c in q if c.isprintable()).strip()
-        found = await stories.find(wanted)
+        found = await search.find(wanted)
         if len(found["hits"]) == 1:
-            ((kind, key),) = found["hits"]
-            return RedirectResponse(f"/tower/{kind}/{quote(key, safe='')}", 303)
+            return RedirectResponse(found["hits"][0].address, 303)
         return await _shown(request, live, "search.html", wanted=wanted, **found)
 
     @router.get("/tower/orders/{order_id}")
-    async def order(order_id: Id, request: Request) -> Response:
-        return await _shown(request, live, "order.html", **await stories.order(order_id))
+    async def order(order_id: Id, request: Request, mark: Mark = "") -> Response:
+        return await _shown(request, live, "order.html", mark=mark, **await stories.order(order_id))
 
     @router.get("/tower/customers/{customer_id}")
     async def customer(customer_id: Id, request: Request) -> Response:
         return await _shown(request, live, "customer.html", **await stories.customer(customer_id))
 
     @router.get("/tower/invoices/{invoice_id}")
-    async def invoice(invoice_id: Id, request: Request) -> Response:
-        return await _shown(request, live, "invoice.html", **await stories.invoice(invoice_id))
+    async def invoice(invoice_id: Id, request: Request, mark: Mark = "") -> Response:
+        return await _shown(request, live, "invoice.html", mark=mark, **await stories.invoice(invoice_id))
+
+    @router.get("/tower/payments/{payment_id:path}")
+    async def payment(payment_id: Id, request: Request) -> Response:
+        return await _shown(request, live, "payment.html", **await stories.payment(payment_id))
 
 
 def _queue_routes(router: APIRouter, live: Live, queues: Queues) -> None:

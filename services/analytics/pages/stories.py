@@ -1,6 +1,5 @@
-"""Finds an order, customer or invoice and tells its story across the services."""
+"""Tells the story of an order, customer, invoice or payment across the services."""
 
-import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -12,7 +11,6 @@ from shared.eventsourced.commands import Commands
 LINES_MAX = 200
 ORDERS_MAX = 50
 CUSTOMER_LINES_MAX = 100
-SUGGESTIONS_MAX = 5
 
 _STATUS = "CASE " + " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in STATUSES.items()) + " END"
 _STAGES = ", ".join(f"{column} AS {stage}" for stage, column in FUNNEL.items())
@@ -39,10 +37,14 @@ _MOVEMENTS = f"""
 SELECT kind, source_id, amount_minor, effective_on, recorded_at FROM receivable_movements
 WHERE invoice_id = $1 ORDER BY recorded_at, movement_id LIMIT {LINES_MAX}
 """
-_SUGGESTED = """
-SELECT order_id AS id FROM order_cycle WHERE order_id >= $1 ORDER BY order_id LIMIT {limit}
+_PAYMENT = """
+SELECT payment_id, customer_id, order_id, currency, amount_minor, value_on, method, reference, recorded_at
+FROM receipts WHERE payment_id = $1
 """
-_NUMBER = re.compile(r"[A-Za-z]{2,8}-\d{4}-\d{1,12}")
+_ORDERS_OF = f"""
+SELECT DISTINCT order_id FROM bills
+WHERE bill_id = ANY($1::text[]) AND kind = 'invoice' AND order_id IS NOT NULL ORDER BY order_id LIMIT {ORDERS_MAX}
+"""
 
 
 class Stories:
@@ -50,33 +52,6 @@ class Stories:
 
     def __init__(self, commands: Commands, peers: Peers) -> None:
         self._commands, self._peers = commands, peers
-
-    async def find(self, wanted: str) -> dict[str, Any]:
-        """What has this id or invoice number: `hits`, and orders with similar ids as `near`; both as (kind, id).
-
-        An id that nothing has as it was typed is looked up in capital letters, too: the keys' indexes serve both.
-
-        `away`: why invoice numbers could not be looked up, "" when they were.
-        """
-        hits: list[tuple[str, str]] = []
-        away = ""
-        if not wanted:
-            return {"hits": hits, "near": hits, "away": away}
-        for kind, sql in (
-            ("orders", "SELECT order_id AS id FROM order_cycle WHERE order_id = ANY($1::text[])"),
-            ("customers", "SELECT customer_id AS id FROM customers WHERE customer_id = ANY($1::text[])"),
-            ("invoices", "SELECT bill_id AS id FROM bills WHERE bill_id = ANY($1::text[]) AND kind = 'invoice'"),
-        ):
-            found = [row["id"] for row in await self._commands.fetch(sql, list({wanted, wanted.upper()}))]
-            if found:
-                hits.append((kind, wanted if wanted in found else found[0]))
-        if _NUMBER.fullmatch(wanted):
-            answer = await told(self._peers.get("billing", "invoices", number=wanted.upper(), limit=1))
-            away = answer.problem
-            hits += [("invoices", invoice["invoice_id"]) for invoice in (answer.value or {}).get("items", ())]
-        rows = () if hits else await self._commands.fetch(_SUGGESTED.format(limit=SUGGESTIONS_MAX), wanted)
-        near = [("orders", row["id"]) for row in rows if row["id"].startswith(wanted)]
-        return {"hits": hits, "near": near, "away": away}
 
     async def order(self, order_id: str) -> dict[str, Any]:
         """An order with its stages, invoices and everything that was said about it. NotFoundError."""
@@ -130,6 +105,18 @@ class Stories:
             "movements": shown,
             "lines": [dict(line) for line in lines],
         }
+
+    async def payment(self, payment_id: str) -> dict[str, Any]:
+        """A payment, what it pays, and the stories of the orders that it pays for. NotFoundError."""
+        rows = await self._commands.fetch(_PAYMENT, payment_id)
+        if not rows:
+            raise NotFoundError(f"There is no payment {payment_id}.")
+        payment = await told(self._peers.get("receivables", "payments", payment_id))
+        pays = payment.value["applications"][:ORDERS_MAX] if payment.value else []
+        paid = await self._commands.fetch(_ORDERS_OF, [one["invoice_id"] for one in pays])
+        orders = {row["order_id"] for row in paid} | ({rows[0]["order_id"]} - {"", None})
+        lines = await self._commands.fetch(_STORY.format(way="ASC", limit=LINES_MAX), sorted(orders))
+        return {"payment": dict(rows[0]), "known": payment, "pays": pays, "lines": [dict(line) for line in lines]}
 
 
 class Told:
