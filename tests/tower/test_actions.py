@@ -62,7 +62,7 @@ def test_a_form_of_another_site_does_nothing(tower: GivenTower, origin: str, sit
 
 def test_nothing_is_done_by_merely_looking(tower: GivenTower) -> None:
     for name in ACTIONS:
-        assert tower.get(f"/tower/actions/{name}").status_code == 405
+        assert tower.get(f"/tower/actions/{name}").status_code == 404
     assert tower.services.posted == []
 
 

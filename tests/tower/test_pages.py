@@ -10,6 +10,7 @@ from tests.tower.given import (
     CREDIT,
     EMPTY,
     EVIL,
+    HOST,
     ITEM,
     LETTER,
     LINE,
@@ -301,6 +302,32 @@ def test_what_is_unknown_or_unreadable_is_a_page_as_well(tower: GivenTower) -> N
     assert (unknown.status_code, unknown.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert tower.get("/tower/orders/%00").status_code == 422
     assert tower.get("/tower/queues/credit?cursor=" + "x" * 500).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/tower/orders/none", 404),
+        ("/tower/queues/lost", 404),
+        ("/tower/nowhere/at/all", 404),
+        ("/tower/orders/%00", 422),
+        ("/tower/queues/cash/C-9", 404),
+    ],
+)
+def test_an_error_is_told_in_the_frame_of_all_pages(tower: GivenTower, path: str, status: int) -> None:
+    tower.rows.rows = {**tower.rows.rows, "SELECT order_id, customer_id": [], "FROM order_story": []}
+    response = tower.get(path)
+    assert response.status_code == status
+    links = {f'href="/tower/queues/{name}"' for name in ("credit", "backorders", "cash", "dead-letters")}
+    frame, _, content = response.text.partition("<main")
+    assert [link for link in links if link not in frame] == []
+    assert 'data-live="clock"' in content
+
+
+@pytest.mark.parametrize("path", ["/tower", "/tower/queues/credit"])
+def test_a_slash_too_many_leads_to_the_page(tower: GivenTower, path: str) -> None:
+    response = tower.get(f"{path}/")
+    assert (response.status_code, response.headers["location"].removeprefix(HOST)) == (307, path)
 
 
 def test_static_files_are_kept_for_ever_by_their_version(tower: GivenTower) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 
 from services.analytics.pages.acting import (
@@ -26,7 +26,7 @@ from services.analytics.pages.queues import ACTIONS, QUEUES, Queues
 from services.analytics.pages.rendering import HEADERS, assets, page
 from services.analytics.pages.searching import Search
 from services.analytics.pages.stories import Stories
-from shared.errors import ContractError, NotFoundError, UnavailableError
+from shared.errors import ContractError, NotFoundError, O2CError, UnavailableError
 from shared.eventsourced.commands import Commands
 from shared.http import Cursor, Trace
 
@@ -44,37 +44,48 @@ Mark = Annotated[str, Query(max_length=ID_LENGTH_MAX)]
 """What is marked in a story: every line that names it."""
 
 
-class PageRoute(APIRoute):
-    """A route whose errors are pages as well, and whose pages answer HEAD; the server then leaves the body out."""
+def page_route(live: Live) -> type[APIRoute]:
+    """Routes whose errors are pages as well, in the frame of all others, and whose pages answer HEAD.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if self.methods == {"GET"}:
-            self.methods = {"GET", "HEAD"}
+    The server then leaves the body out.
+    """
 
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        """The handler, with errors shown as a page of their status."""
-        handle = super().get_route_handler()
+    class PageRoute(APIRoute):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            if self.methods == {"GET"}:
+                self.methods = {"GET", "HEAD"}
 
-        async def shown(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except NotFoundError as error:
-                return _failed(404, "Not found", error.message)
-            except ForeignFormError as error:
-                return _failed(403, "Refused", str(error))
-            except (ContractError, RequestValidationError):
-                return _failed(422, "This cannot be read", "The address or the form has a value that is not taken.")
-            except UnavailableError as error:
-                return _failed(503, "Not now", error.message)
-            except PeerError as error:
-                return _failed(error.status or 503, "A service did not answer", error.detail)
+        def get_route_handler(self) -> Callable[[Request], Any]:
+            handle = super().get_route_handler()
 
-        return shown
+            async def shown(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except (O2CError, PeerError, ForeignFormError, RequestValidationError) as error:
+                    status, title, detail = _failure(error)
+                    return await _shown(request, live, "failed.html", status, title=title, detail=detail)
+
+            return shown
+
+    return PageRoute
 
 
-def _failed(status: int, title: str, detail: str) -> HTMLResponse:
-    return page("failed.html", status, title=title, detail=detail, badges="", clerk="", notice=None)
+def _failure(error: Exception) -> tuple[int, str, str]:
+    """HTTP status, title and text of the page for an error."""
+    match error:
+        case NotFoundError():
+            return 404, "Not found", error.message
+        case ForeignFormError():
+            return 403, "Refused", str(error)
+        case ContractError() | RequestValidationError():
+            return 422, "This cannot be read", "The address or the form has a value that is not taken."
+        case UnavailableError():
+            return 503, "Not now", error.message
+        case PeerError():
+            return error.status or 503, "A service did not answer", error.detail
+        case _:
+            raise error
 
 
 class Tower:
@@ -86,11 +97,12 @@ class Tower:
 
     def routes(self, commands: Commands) -> APIRouter:
         """All routes of the pages; none of them is part of the public API."""
-        router = APIRouter(route_class=PageRoute, include_in_schema=False)
         live = self._live = Live(Figures(commands, self._peers).sources(), panels)
+        router = APIRouter(route_class=page_route(live), include_in_schema=False)
         _overview_routes(router, live)
         _story_routes(router, live, Stories(commands, self._peers), Search(commands, self._peers))
         _queue_routes(router, live, Queues(self._peers))
+        router.add_api_route("/tower/{rest:path}", _no_such_page)  # the last: what no route above takes
         return router
 
     def end_updates(self) -> None:
@@ -103,6 +115,13 @@ class Tower:
         if self._live is not None:
             await self._live.close()
         await self._peers.close()
+
+
+async def _no_such_page(request: Request) -> Response:
+    path = request.url.path
+    if path.endswith("/"):
+        return RedirectResponse(request.url.replace(path=path.rstrip("/")))
+    raise NotFoundError("There is no such page.")
 
 
 def _overview_routes(router: APIRouter, live: Live) -> None:
@@ -144,14 +163,12 @@ async def _events(live: Live) -> AsyncIterator[str]:
             yield f"event: {name}\n{data}\n\n"
 
 
-async def _shown(request: Request, live: Live, template: str, **values: Any) -> Response:
+async def _shown(request: Request, live: Live, template: str, status: int = 200, **values: Any) -> Response:
     """A page in its frame, with what the last action led to, once."""
     shown = await live.panels(OVERVIEW_SECONDS_MAX if template == "overview.html" else FRAME_SECONDS_MAX)
     notice = read_notice(request)
     clerk = unquote(request.cookies.get(CLERK_COOKIE, ""))
-    response = page(
-        template, **{"panels": shown, "badges": shown["badges"], "clerk": clerk, "notice": notice, **values}
-    )
+    response = page(template, status, **{"panels": shown, "clerk": clerk, "notice": notice, **values})
     if notice is not None:
         response.delete_cookie(NOTICE_COOKIE, path="/tower")
     return response
