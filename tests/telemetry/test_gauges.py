@@ -10,6 +10,7 @@ from services.order.gauges import GAUGES as ORDER_GAUGES
 from services.order.gauges import STAGES
 from shared.eventsourced.migrating import migrate
 from shared.eventsourced.store import connect_pool
+from shared.money import EXPONENTS
 from shared.telemetry import gauges
 from shared.telemetry.gauges import ask
 from tests.conftest import CreateDatabase
@@ -41,7 +42,9 @@ async def pool_of(name: str, fresh_database: CreateDatabase) -> Any:
 async def test_with_nothing_in_the_store_nothing_waits(name: str, fresh_database: CreateDatabase) -> None:
     pool = await pool_of(name, fresh_database)
     try:
-        for values in flat(await ask(pool, services()[name].gauges)).values():
+        found = flat(await ask(pool, services()[name].gauges))
+        assert found.pop("o2c_currency_minor_digits", EXPONENTS) == EXPONENTS  # what no store changes
+        for values in found.values():
             assert set(values.values()) <= {0.0}
     finally:
         await pool.close()

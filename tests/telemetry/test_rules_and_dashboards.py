@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from shared.money import EXPONENTS
 from shared.telemetry.metrics import CATALOGUE, Metric, prometheus_label
 from tests.deploy.files import services
 from tests.e2e.system import System
@@ -129,6 +130,29 @@ def test_promtool_takes_every_expression_of_the_dashboards(tmp_path: Path) -> No
     file = tmp_path / "dashboards.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}))
     assert f"{len(found)} rules found" in judged("check", "rules", str(file))
+
+
+MINOR = {"o2c_cash_unapplied_minor", "o2c_invoices_overdue_minor"}
+EXACT = {"JPY": 123_456, "GBP": 1_234.56, "KWD": 123.456}
+"""123456 minor units of each currency."""
+
+
+@pytest.mark.deploy
+def test_dashboards_show_each_currency_in_its_own_units(tmp_path: Path) -> None:
+    panels = [expression for _, expression in promql.of_dashboards() if MINOR & promql.asked(expression)[0].keys()]
+    assert set.union(*(set(promql.asked(panel)[0]) for panel in panels)) >= MINOR
+    # Two replicas say the same; where one of them has not come to it yet, the other's word counts.
+    said = [(name, currency, pod, 123_456) for name in MINOR for currency in EXACT for pod in ("a", "b")]
+    said += [("o2c_currency_minor_digits", currency, "a", places) for currency, places in EXPONENTS.items()]
+    given = [
+        {"series": f'{name}{{currency="{currency}",instance="{pod}"}}', "values": f"{value}x2"}
+        for name, currency, pod, value in said
+    ]
+    expected = [{"labels": f'{{currency="{currency}"}}', "value": value} for currency, value in EXACT.items()]
+    cases = [{"expr": panel, "eval_time": "1m", "exp_samples": expected} for panel in panels]
+    file = tmp_path / "money.test.yaml"
+    file.write_text(yaml.safe_dump({"tests": [{"interval": "1m", "input_series": given, "promql_expr_test": cases}]}))
+    judged("test", "rules", str(file))
 
 
 @pytest.mark.deploy
