@@ -1,9 +1,11 @@
 """`o2c demo`: real orders go to cash through all services, before your eyes, and it is proved."""
 
 import asyncio
+import os
+import shlex
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -93,11 +95,35 @@ def demo(
     if as_json:
         print_json(done.as_json())
     else:
-        _summarise(done, state, keep)
+        _summarise(done)
+        if keep:
+            out.print(f"\nAll of it runs on; `{command('down', home=state.home)}` ends it:", markup=False)
+            show(state)
+        else:
+            chosen = {"orders": orders, "report": report, "broker": options.broker, "time-out": f"{time_out:g}"}
+            out.print(f"\nTo look around: {' or '.join(around(state.home, chosen))}.", markup=False)
     if not done.finished:
         fail(f"not all orders reached their end in {time_out:.0f} s: {done.world.progress.missing()}", Exit.WRONG)
     if not done.verdict.ok:
         fail("the verification failed", Exit.WRONG)
+
+
+def around(home: str, chosen: Mapping[str, Any]) -> list[str]:
+    """How to see what a demo that is over left in its home, or have it again and keep it; with what was chosen.
+
+    `chosen`: option of the demo → its value, also those that nobody gave.
+    """
+    usual = {"orders": None, "report": None, "broker": BrokerChoice.EMBEDDED.value, "time-out": f"{SECONDS_MAX:g}"}
+    given = {option: value for option, value in chosen.items() if value != usual[option]}
+    broker = {option: value for option, value in given.items() if option == "broker"}
+    again = command("demo", "--keep", home=os.environ.get("O2C_HOME", ""), **given)
+    return [f"`{command('up', home=home, **broker)}`", f"`{again}`"]
+
+
+def command(*words: str, home: str, **options: Any) -> str:
+    """An `o2c` command as one types it, in this home ("": the usual one)."""
+    typed = [*words, *(word for option, value in options.items() for word in (f"--{option}", f"{value}"))]
+    return f"{f'O2C_HOME={shlex.quote(home)} ' if home else ''}o2c {shlex.join(typed)}"
 
 
 def load(wanted: int | None) -> tuple[list[Customer], list[Order], ImportReport]:
@@ -150,7 +176,7 @@ async def _play(world: World, where: Addresses, seconds_max: float) -> bool:
         return await world.run(where.kafka_servers, seconds_max=seconds_max, watch=watch)
 
 
-def _summarise(done: DemoRun, state: StackState, keep: bool) -> None:
+def _summarise(done: DemoRun) -> None:
     figures, progress = done.as_json(), done.world.progress
     out.print(f"\n[bold]{figures['orders']} real orders of {done.imported.customers} customers went to cash[/]")
     listing = Table.grid(padding=(0, 2))
@@ -168,11 +194,6 @@ def _summarise(done: DemoRun, state: StackState, keep: bool) -> None:
     verifying.show(done.verdict)
     if done.picture is not None:
         out.print(f"A picture of the control tower: {done.picture}", soft_wrap=True)
-    if keep:
-        out.print(f"\nAll of it runs on; `O2C_HOME={state.home} o2c down` ends it:")
-        show(state)
-    else:
-        out.print(f"\nTo look around: `O2C_HOME={state.home} o2c up`, or `o2c demo --keep`.")
 
 
 def _kinds(world: World) -> str:

@@ -1,18 +1,22 @@
 """Figures of a run: percentiles, processes, the reports' keys."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from o2c.bench.orders import LINES, customers, generate
 from o2c.bench.rig import Measured
 from o2c.bench.scenarios.cycle import outcome
-from o2c.commands.demo import DemoRun, load
+from o2c.commands.demo import DemoRun, around, load
 from o2c.commands.stacking import report_to
 from o2c.figures import cpu_of_all, descendants, peak_mb_of_all, percentile, usage_of
 from o2c.importing import ImportReport
+from o2c.main import app
 from o2c.outside.plan import ALL_IN_FULL
 from o2c.outside.world import Course, World
 from o2c.settling import at_rest
@@ -96,6 +100,34 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     report_to(None, b"{}")
     with pytest.raises(FileNotFoundError):
         report_to(tmp_path / "missing" / "report.json", b"{}")
+
+
+CHOSEN = {"orders": None, "report": None, "broker": "embedded", "time-out": "120"}
+ALL_CHOSEN = {"orders": 40, "report": Path("my report.json"), "broker": "kafka", "time-out": "60"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "own_home", "up", "again"),
+    [
+        (CHOSEN, "", "O2C_HOME=.o2c/demo o2c up", "o2c demo --keep"),
+        (CHOSEN, "/x y", "O2C_HOME=.o2c/demo o2c up", "O2C_HOME='/x y' o2c demo --keep"),
+        (
+            ALL_CHOSEN,
+            "",
+            "O2C_HOME=.o2c/demo o2c up --broker kafka",
+            "o2c demo --keep --orders 40 --report 'my report.json' --broker kafka --time-out 60",
+        ),
+    ],
+)
+def test_the_demo_says_how_to_look_around_with_what_was_chosen(
+    monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any], own_home: str, up: str, again: str
+) -> None:
+    monkeypatch.setenv("O2C_HOME", own_home)
+    assert around(".o2c/demo", chosen) == [f"`{up}`", f"`{again}`"]
+    for hint in (up, again):
+        name, *options = shlex.split(hint.partition("o2c ")[2])
+        group: Any = typer.main.get_command(app)
+        assert group.commands[name].make_context(name, options).params["broker"] == chosen["broker"]
 
 
 def test_the_demo_takes_so_many_orders_and_orders_again_beyond_the_file() -> None:
