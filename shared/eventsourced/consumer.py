@@ -200,10 +200,12 @@ class Consumer:
         for work in works:
             if work.error is not None or work.waits:
                 self.parked += 1
+                # What a message is about stands in its envelope; a speaker of the outside may leave that out.
+                about = {"subject": work.corr} if work.corr != work.cause else {}
                 log.error(
                     "message parked",
                     message=work.cause,
-                    order=work.corr,
+                    **about,
                     waits=work.waits,
                     error=str(work.error or ""),
                     trace_id=work.trace[3:35],

@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from shared.errors import ConflictError
 from shared.eventsourced.cache import StateCache
@@ -239,6 +240,24 @@ async def test_a_refused_inbound_message_is_one_letter_with_its_attempts(replica
     await replica.consumer.handle([stranger])
     rows = await replica.pool.fetch("SELECT status, attempts, code, stream FROM dead_letters")
     assert [tuple(row) for row in rows] == [("parked", 2, "invalid", "")]
+
+
+async def test_the_log_names_the_message_and_what_it_is_about_and_takes_neither_for_the_other(
+    replica: Replica,
+) -> None:
+    unreadable = Record(b"no json", (("ce_type", b"o2c.inbound.Order.v1"), ("ce_id", b"shop-17")), INBOUND)
+    ours = replace(poison(1), headers=(*poison(1).headers, ("ce_subject", b"P")))
+    with capture_logs() as logged:
+        await replica.consumer.handle([unreadable, ours])
+    about = [
+        {name: entry.get(name) for name in ("message", "subject", "order")}
+        for entry in logged
+        if entry["event"] == "message parked"
+    ]
+    assert about == [
+        {"message": "shop-17", "subject": None, "order": None},
+        {"message": "order-P@1", "subject": "P", "order": None},
+    ]
 
 
 # ---- retries
