@@ -1,12 +1,13 @@
 """All settings of all services in one place, read from the environment (`O2C_…`) once and validated at start."""
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -102,6 +103,12 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not a time zone of the IANA database") from error
         return value
 
+    @field_validator("otlp_endpoint", "trace_ratio", mode="before")
+    @classmethod
+    def _set_at_all(cls, value: Any, info: ValidationInfo) -> Any:
+        # OpenTelemetry has it that a variable of its own that is empty is not set.
+        return cls.model_fields[str(info.field_name)].default if value == "" else value
+
     @field_validator("service_urls")
     @classmethod
     def _known_urls(cls, value: str) -> str:
@@ -129,6 +136,27 @@ class Settings(BaseSettings):
         query = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
         values["database_url"] = urlunsplit(parts._replace(query=urlencode(query, safe="*/")))
         return values
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Every setting that is wrong, for whoever set it: the variable with the value, what is wrong, what it is for."""
+    found = []
+    for problem in error.errors(include_url=False):
+        place = str(problem["loc"][0]) if problem["loc"] else ""
+        name, variables = next(
+            ((name, choices) for name in Settings.model_fields if place in (name, *(choices := _variables(name)))),
+            ("", [place]),
+        )
+        given = next((variable for variable in variables if variable in os.environ), variables[0])
+        meaning = Settings.model_fields[name].description if name else None
+        found.append(f"{given}: {problem['msg']}{f' ({meaning})' if meaning else ''}")
+    return found
+
+
+def _variables(name: str) -> list[str]:
+    """The variables that a setting is taken from: the first of them that is set."""
+    alias = Settings.model_fields[name].validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [f"O2C_{name.upper()}"]
 
 
 def _urls(given: str) -> Mapping[str, str]:

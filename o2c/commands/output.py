@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.errors import ContractError, O2CError, UnavailableError
+from shared.settings import problems_of
 
 
 class Exit(IntEnum):
@@ -84,8 +85,7 @@ def explained() -> Iterator[None]:
     except O2CError as error:
         fail(error.message, Exit.WRONG)
     except ValidationError as error:
-        reasons = "; ".join(f"O2C_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
-        fail(f"the settings of the environment are wrong: {reasons or error}", Exit.USAGE)
+        fail(f"the settings of the environment are wrong: {'; '.join(problems_of(error))}", Exit.USAGE)
     except _DATABASE_REFUSES as error:
         fail(f"the database refuses: {error}", Exit.WRONG)
     except (httpx.TransportError, KafkaError) as error:

@@ -157,6 +157,40 @@ def test_wrong_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "O2C_KAFKA_PARTITIONS" in result.stderr
 
 
+def test_every_wrong_setting_is_named_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "O2C_HTTP_PORT": "x",
+        "OTEL_TRACES_SAMPLER_ARG": "often",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "127.0.0.1:4318",
+        "O2C_BILLING_TIME_ZONE": "Europe/Atlantis",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    result = o2c("config")
+    assert result.exit_code == 2
+    told = {part.partition(":")[0].split()[-1] for part in result.stderr.partition("are wrong: ")[2].split("; ")}
+    assert set(wrong) <= told
+    assert "O2C_TRACE_RATIO" not in result.stderr
+    assert "Share of the traces beginning here that are sampled" in result.stderr
+
+
+@pytest.mark.parametrize("ratio", ["1.5", "-1", "nan", "endpoint=http://localhost:14250"])
+def test_a_share_that_is_none_is_refused_under_the_name_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, ratio: str
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", ratio)
+    assert "OTEL_TRACES_SAMPLER_ARG:" in o2c("config").stderr
+    monkeypatch.setenv("O2C_TRACE_RATIO", ratio)
+    assert "O2C_TRACE_RATIO:" in o2c("config").stderr
+
+
+def test_an_empty_variable_of_opentelemetry_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_TRACES_SAMPLER_ARG", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        monkeypatch.setenv(name, "")
+    shown = json.loads(o2c("config", "--json").stdout)
+    assert (shown["trace_ratio"], shown["otlp_endpoint"]) == (0.01, "")
+
+
 def test_config_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("O2C_DATABASE_URL", "postgresql://user:hush@127.0.0.1:5432")
     for result in (o2c("config"), o2c("config", "--json")):
