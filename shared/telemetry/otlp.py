@@ -5,18 +5,15 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-import structlog
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import export as points
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from shared.telemetry.collector import SEND_SECONDS_MAX, Collector
 from shared.telemetry.histogram import Histogram
 from shared.telemetry.metrics import Family
 
-log = structlog.get_logger()
-
-SEND_SECONDS_MAX = 5
 _SCOPE = InstrumentationScope("o2c")
 
 
@@ -24,20 +21,14 @@ async def push(
     endpoint: str, resource: Any, families: Callable[[], Awaitable[list[Family]]], *, seconds: float
 ) -> None:
     """Send all metrics every so many seconds; ends only by cancellation."""
-    exporter = OTLPMetricExporter(endpoint=f"{endpoint.rstrip('/')}/v1/metrics", timeout=SEND_SECONDS_MAX)
-    begun, away = time.time_ns(), False
+    collector, begun = Collector(endpoint, "metrics", "/v1/metrics"), time.time_ns()
+    exporter = OTLPMetricExporter(endpoint=collector.url, timeout=SEND_SECONDS_MAX)
     try:
         while True:
             await asyncio.sleep(seconds)
-            try:
+            with collector.asked():
                 data = data_of(await families(), resource, begun, time.time_ns())
-                done = await asyncio.to_thread(exporter.export, data) is MetricExportResult.SUCCESS
-            except Exception as error:
-                log.warning("metrics are not exported", error=f"{type(error).__name__}: {error}")
-                done = False
-            if done == away:
-                away = not done
-                log.warning("the collector of metrics is away" if away else "the collector of metrics is back")
+                collector.took = await asyncio.to_thread(exporter.export, data) is MetricExportResult.SUCCESS
     finally:
         exporter.shutdown(timeout_millis=0)
 

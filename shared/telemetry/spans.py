@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -19,14 +18,13 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-log = structlog.get_logger()
+from shared.telemetry.collector import SEND_SECONDS_MAX, Collector
 
 QUEUE_MAX = 8_192
 """Spans that wait for the collector; what is more is dropped, and counted."""
 SENT_MAX = 512
 """Spans of one request."""
 DELAY_SECONDS = 1.0
-SEND_SECONDS_MAX = 5
 LINKS_MAX = 64
 """Links of one span: a trace store shows no more, and limits of 128 are usual."""
 
@@ -63,10 +61,11 @@ class Spans:
 
     def __init__(self, endpoint: str, resource: Resource) -> None:
         self._resource = resource
-        self._exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=SEND_SECONDS_MAX)
+        self._collector = Collector(endpoint, "spans", "/v1/traces")
+        self._exporter = OTLPSpanExporter(endpoint=self._collector.url, timeout=SEND_SECONDS_MAX)
         self._queue: deque[Span] = deque()
         self._wake = threading.Event()
-        self._closing = self._abandoned = self._away = False
+        self._closing = self._abandoned = False
         self.exported = self.dropped = self.failed = 0
         # A daemon: a collector that hangs does not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
@@ -100,18 +99,14 @@ class Spans:
             time.sleep(0)  # lets the event loop go first
 
     def _send(self, batch: Sequence[Span]) -> None:
-        try:
-            done = self._exporter.export([self._readable(span) for span in batch]) is SpanExportResult.SUCCESS
-        except Exception as error:
-            log.warning("spans are not exported", error=f"{type(error).__name__}: {error}")
-            done = False
-        if done:
+        collector = self._collector
+        with collector.asked():
+            spans = [self._readable(span) for span in batch]
+            collector.took = self._exporter.export(spans) is SpanExportResult.SUCCESS
+        if collector.took:
             self.exported += len(batch)
         else:
             self.failed += len(batch)
-        if done == self._away:
-            self._away = not done
-            log.warning("the collector of traces is away" if self._away else "the collector of traces is back")
 
     def _readable(self, span: Span) -> ReadableSpan:
         return ReadableSpan(

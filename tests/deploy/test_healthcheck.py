@@ -2,32 +2,26 @@
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.deploy.files import ROOT
+from tests.support.serving import Handler, serving
 
 ANSWERS = {"/health/live": 200, "/health/ready": 503}
 
 
-class Handler(BaseHTTPRequestHandler):
+class Health(Handler):
     def do_GET(self) -> None:
-        self.send_response(ANSWERS[self.path])
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(ANSWERS[self.path])
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
+    with serving(Health) as url:
+        yield urlsplit(url).port or 0
 
 
 def check(path: str, port: int) -> int:

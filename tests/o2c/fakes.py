@@ -1,59 +1,42 @@
 """A service that answers what a test says, over real HTTP on loopback."""
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass, field
 from typing import Any
+
+from tests.support.serving import Handler
+from tests.support.serving import serving as serving_by
 
 Answers = Mapping[str, tuple[int, Any]]
 """`GET /path?query` → (status, body); a body of bytes is sent as it is, anything else as JSON."""
 
+MISSING = (404, {"title": "Not Found", "detail": "there is no such thing", "code": "not_found"})
 
-class FakeService(ThreadingHTTPServer):
+
+@dataclass
+class FakeService:
     """Notes every request; answers 404 to those it does not know."""
 
-    def __init__(self, answers: Answers) -> None:
-        self.answers = dict(answers)
-        self.requests: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def _answer(self) -> None:
-        service = self.server
-        assert isinstance(service, FakeService)
-        asked = f"{self.command} {self.path}"
-        service.requests.append(asked)
-        missing = (404, {"title": "Not Found", "detail": "there is no such thing", "code": "not_found"})
-        status, body = service.answers.get(asked, service.answers.get(asked.partition("?")[0], missing))
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = _answer
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+    answers: dict[str, tuple[int, Any]]
+    requests: list[str] = field(default_factory=list)
+    url: str = ""
 
 
 @contextmanager
 def serving(answers: Answers) -> Iterator[FakeService]:
     """A fake service for the length of a block."""
-    service = FakeService(answers)
-    thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    service = FakeService(dict(answers))
+
+    class Answering(Handler):
+        def do_GET(self) -> None:
+            asked = f"{self.command} {self.path}"
+            service.requests.append(asked)
+            status, body = service.answers.get(asked, service.answers.get(asked.partition("?")[0], MISSING))
+            self.answer(status, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+        do_POST = do_GET
+
+    with serving_by(Answering) as service.url:
         yield service
-    finally:
-        service.shutdown()
-        service.server_close()
-        thread.join()

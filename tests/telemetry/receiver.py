@@ -1,15 +1,15 @@
 """A collector of one's own: takes OTLP over HTTP as a real one does, decodes the protobuf, and keeps what came."""
 
 import gzip
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support.serving import Handler, serving
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def receiving() -> Iterator[Received]:
     """A collector on a free port, for the length of a block."""
     received = Received()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Takes(Handler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             if self.headers.get("content-encoding") == "gzip":
@@ -57,22 +57,10 @@ def receiving() -> Iterator[Received]:
             received.requests += 1
             if received.status == 200:
                 _keep(received, self.path, body)
-            self.send_response(received.status)
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.answer(received.status)
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing: a test's output is its own."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        received.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield received
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Takes) as received.endpoint:
+        yield received
 
 
 def _keep(received: Received, path: str, body: bytes) -> None:

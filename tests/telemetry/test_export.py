@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.telemetry import spans as module
 from shared.telemetry.batches import BatchSpans
+from shared.telemetry.collector import Collector
 from shared.telemetry.spans import QUEUE_MAX, Span, Spans, resource_of
 from shared.tracing import child_of
 from tests.support.waiting import until
@@ -58,6 +60,24 @@ async def test_a_collector_that_refuses_costs_the_spans_and_is_found_again() -> 
         spans.put(span())
         await until(lambda: spans.exported == 1)
         assert len(collector.spans) == 1
+
+
+def test_that_a_collector_is_away_or_back_is_said_once() -> None:
+    collector = Collector("http://127.0.0.1:4318/", "spans", "/v1/traces")
+    assert collector.url == "http://127.0.0.1:4318/v1/traces"
+
+    def send(took: bool | Exception) -> None:
+        with collector.asked():
+            if isinstance(took, Exception):
+                raise took
+            collector.took = took
+
+    with capture_logs() as logged:
+        for took in (True, False, ValueError("bad"), False, True, True):
+            send(took)
+    events = [entry["event"] for entry in logged]
+    assert events == ["the collector of spans is away", "spans are not exported", "the collector of spans is back"]
+    assert logged[1]["error"] == "ValueError: bad"
 
 
 def test_a_collector_that_hangs_holds_up_neither_work_nor_the_end() -> None:
