@@ -188,7 +188,7 @@ def test_empty_queues_explain_themselves(tower: GivenTower) -> None:
 
 def test_a_dead_letter_says_what_it_is_in_words_and_keeps_its_names(tower: GivenTower) -> None:
     page = tower.get("/tower/queues/dead-letters").text
-    for told in ('Payment <span class="muted small">o2c.inbound.Payment.v1</span>', "invalid", "receivables/4"):
+    for told in ("Payment<span", "o2c.<wbr>inbound.<wbr>Payment.<wbr>v1", "invalid", "receivables/4"):
         assert told in page
 
 
@@ -265,7 +265,7 @@ def test_a_payment_shows_what_it_pays_and_what_is_left(tower: GivenTower) -> Non
         LINE | {"summary": f"1 JPY of {payment} applied"} for payment in ("PAY-12", "PAY-1")
     ]
     page = tower.get("/tower/payments/PAY-1").text
-    for told in ("1,234,567 JPY", "1,000,000 JPY", "234,567 JPY of it is left", "/tower/invoices/O-1-I1"):
+    for told in ("1,234,567 JPY", "1,000,000 JPY", "234,567 JPY of it is not applied yet", "/tower/invoices/O-1-I1"):
         assert told in page
     marked = page.split("data-marked")
     assert len(marked) == 2

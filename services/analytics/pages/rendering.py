@@ -19,6 +19,8 @@ from services.analytics.words import amount, capital, counted, day, kind, label,
 
 _HERE = Path(__file__).parent
 
+NBSP = "\N{NO-BREAK SPACE}"
+
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -81,18 +83,18 @@ def clock(value: datetime | None) -> Markup | str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the unit that people would choose: 0.35 s, 12 s, 5 min, 3 h, 12 days."""
+    """Seconds in the unit that people would choose: 350 ms, 12 s, 5 min, 3 h, 12 days; figure and unit on one line."""
     if seconds is None:
         return "–"
     seconds = float(seconds)
     if seconds < 1:
-        return f"{round(seconds * 1000)} ms"
+        return f"{round(seconds * 1000)}{NBSP}ms"
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}{NBSP}s"
     for limit, unit, name in ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h")):
         if seconds < limit:
-            return f"{round(seconds / unit)} {name}"
-    return f"{round(seconds / 86_400):,} days"
+            return f"{round(seconds / unit)}{NBSP}{name}"
+    return f"{round(seconds / 86_400):,}{NBSP}days"
 
 
 def since(value: datetime | str | None) -> str:
@@ -103,9 +105,14 @@ def since(value: datetime | str | None) -> str:
         value = datetime.fromisoformat(value)
     if value.tzinfo is None:  # a day
         days = (datetime.now(UTC).date() - value.date()).days
-        return "today" if days <= 0 else f"{days:,} day{'s' if days > 1 else ''}"
+        return "today" if days <= 0 else f"{days:,}{NBSP}day{'s' if days > 1 else ''}"
     seconds = (datetime.now(UTC) - value).total_seconds()
-    return "< 1 min" if seconds < 60 else duration(seconds)
+    return f"<{NBSP}1{NBSP}min" if seconds < 60 else duration(seconds)
+
+
+def breakable(name: str) -> Markup:
+    """A name of parts with points between them, which may go on in the next line after a point and nowhere else."""
+    return Markup(".<wbr>").join(name.split("."))
 
 
 def naming(text: str, name: str) -> bool:
@@ -123,7 +130,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     words = (amount, capital, counted, day, kind, label, money, number, reason)
-    for function in (*words, instant, clock, duration, since):
+    for function in (*words, instant, clock, duration, since, breakable):
         environment.filters[function.__name__] = function
     environment.tests["naming"] = naming
     environment.globals.update(asset=asset_url, columns=charts.columns, nice_top=charts.nice_top, AGES=AGES)

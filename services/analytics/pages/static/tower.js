@@ -29,7 +29,7 @@ const whole = document.querySelector("section[data-live]") !== null;
 
 function connect() {
   source = new EventSource("/tower/live");
-  source.onopen = () => say(whole ? "Live" : "Counts live, list as loaded", "on");
+  source.onopen = () => say(whole ? "Live" : "Live counts only", "on");
   source.onerror = () => say("Connection lost, trying again", "lost");
   for (const name of new Set([...document.querySelectorAll("[data-live]")].map((e) => e.dataset.live))) {
     source.addEventListener(name, (event) => {
