@@ -100,7 +100,7 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """Whether the process can do its work, and what is missing: part → reason."""
+    """Whether the process answers requests, and what keeps it from any of its work: part → reason."""
 
     ready: bool
     missing: dict[str, str]
@@ -170,13 +170,14 @@ def _health(router: APIRouter, running: "Running") -> None:
 
     @router.get(
         "/health/ready",
-        summary="The process can do its work; if not, what is missing",
+        summary="The process has begun and answers requests; and what is missing, Kafka included",
         responses={503: {"model": Ready}},
     )
     async def ready(response: Response) -> Ready:
         missing = await running.missing()
-        response.status_code = 503 if missing else 200
-        return Ready(ready=not missing, missing=missing)
+        is_ready = running.ready(missing)
+        response.status_code = 200 if is_ready else 503
+        return Ready(ready=is_ready, missing=missing)
 
 
 def _letters(router: APIRouter, running: "Running", commands: Commands) -> None:

@@ -50,6 +50,8 @@ STORE_ANSWER_SECONDS_MAX = 2.0
 """How long a probe waits for the store: less than the probe itself is waited for."""
 CLOSING_SECONDS_MAX = 5.0
 """How long closing any one thing may take, in the grace period or without one."""
+NEEDED_TO_ANSWER = frozenset({"store", "history", "process"})
+"""Parts of `missing` without which no request can be answered."""
 
 
 class Running:
@@ -61,6 +63,7 @@ class Running:
         self._stopping = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._missing: dict[str, str] = {"store": "not connected yet", "kafka": "not connected yet"}
+        self._begun = False
         self._topics = sorted({contract_of(message).topic for message in service.hears})
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
         self._closed_by = math.inf
@@ -234,6 +237,7 @@ class Running:
                 await backoff.wait()
             else:
                 self._missing.pop("kafka", None)
+                self._begun = True
                 stack.push_async_callback(lambda: self.kafka.close(self._left()))
                 self._spawn("watch", self._watch())
                 log.info("started", port=self.port)
@@ -345,7 +349,7 @@ class Running:
         return ended + [f"{name} loop {fault}" for name, loop in self.kafka.loops.items() if (fault := loop.fault())]
 
     async def missing(self) -> dict[str, str]:
-        """What keeps this process from doing its work: part → reason. Empty when it is ready."""
+        """What keeps this process from doing all of its work: part → reason. Empty when it does."""
         missing = dict(self._missing)
         if self._stopping.is_set():
             missing["process"] = "is stopping"
@@ -358,6 +362,14 @@ class Running:
         if self.relay.fault:
             missing["relay"] = self.relay.fault
         return missing
+
+    def ready(self, missing: Mapping[str, str]) -> bool:
+        """Whether requests belong here, by what `missing` said.
+
+        Not before the process has joined its group. After that a broker that is away is no reason to turn callers away:
+        what would be said waits in the store, and what would be heard in Kafka.
+        """
+        return self._begun and not missing.keys() & NEEDED_TO_ANSWER
 
     async def _store_fault(self) -> str | None:
         """Why the store does not answer; None if it does.

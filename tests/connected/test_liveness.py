@@ -1,4 +1,7 @@
-"""What /health/live says: only what a restart would mend is dead; who idles or waits for others is alive."""
+"""What /health/live says: only what a restart would mend is dead; who idles or waits for others is alive.
+
+And /health/ready: who has joined Kafka once answers requests whether or not a broker is there.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,6 +34,14 @@ async def live(process: Running) -> tuple[int, list[str]]:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}") as client:
         answer = await client.get("/health/live")
         return answer.status_code, answer.json()["dead"]
+
+
+async def ready(process: Running) -> tuple[int, set[str]]:
+    """Status and missing parts, as a probe gets them."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}") as client:
+        answer = await client.get("/health/ready")
+        assert answer.json()["ready"] == (answer.status_code == 200)
+        return answer.status_code, set(answer.json()["missing"])
 
 
 @asynccontextmanager
@@ -93,10 +104,12 @@ async def test_who_waits_for_kafka_is_alive_idle_or_with_a_batch_to_acknowledge(
                 await eventually(lambda: _waits(process))
                 await broker.kill()
             await eventually(lambda: _counted(process, 1))  # now it can only be acknowledged
-            await eventually(process.missing)
+            await eventually(lambda: _says(process, "kafka"))
             for _ in range(4):
                 await asyncio.sleep(STILL_SECONDS / 2)
                 assert await live(process) == (200, [])
+                status, missing = await ready(process)
+                assert (status, "kafka" in missing) == (200, True)
             await broker.start()
             await eventually(lambda: _is_ready(process))
     finally:
@@ -109,6 +122,24 @@ async def _waits(process: Running) -> bool:
 
 async def _is_ready(process: Running) -> bool:
     return not await process.missing()
+
+
+async def test_who_has_not_joined_kafka_yet_is_not_ready(database: Database, stack_home: Path) -> None:
+    broker = tansu_in(stack_home)
+    async with running(counting_service(), database.settings(broker.servers), ready=False) as process:
+
+        async def has_store() -> bool:
+            return process.port != 0 and "store" not in await process.missing()
+
+        await eventually(has_store)
+        status, missing = await ready(process)
+        assert (status, "kafka" in missing) == (503, True)
+        await broker.start()
+        try:
+            await eventually(lambda: _is_ready(process))
+            assert await ready(process) == (200, set())
+        finally:
+            await broker.stop()
 
 
 async def test_who_waits_for_the_database_is_alive(

@@ -41,8 +41,9 @@ async def test_a_broker_away_for_a_minute_under_load_is_waited_for_and_what_came
         begun = time.monotonic()
         # Frozen, not killed: connections stay open and nothing is ever answered, which is the worse way to be away.
         with system.stopped(system.pid("broker")):
-            await until(lambda: _nobody_ready(system), "every service says that Kafka is away", AWAY_SECONDS)
+            await until(lambda: _all_miss_kafka(system), "every service says that Kafka is away", AWAY_SECONDS)
             run.note(f"broker away, said by all after {time.monotonic() - begun:.0f} s")
+            assert await _ready(system) == set(SERVICES), "a broker that is away turns no caller away"
             await _register_customers(system)
             await asyncio.sleep(AWAY_SECONDS - (time.monotonic() - begun))  # the fault itself is a length of time
         run.note("broker back")
@@ -51,9 +52,16 @@ async def test_a_broker_away_for_a_minute_under_load_is_waited_for_and_what_came
         await run.end()
 
 
-async def _nobody_ready(system: System) -> bool:
+async def _all_miss_kafka(system: System) -> bool:
     statuses = await system.services.statuses()
     return all({"kafka", "relay", "consumer"} & status.get("missing", {}).keys() for status in statuses.values())
+
+
+async def _ready(system: System) -> set[str]:
+    """Services whose readiness probe is answered with 200."""
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        asked = {name: await client.get(f"{system.stack.http_url(name)}/health/ready") for name in SERVICES}
+    return {name for name, answer in asked.items() if answer.status_code == 200}
 
 
 async def _register_customers(system: System) -> None:
