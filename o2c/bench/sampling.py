@@ -17,7 +17,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("telemetry", ("opentelemetry/", "shared/telemetry", "structlog/")),
     ("relay", ("shared/eventsourced/relay.py",)),
     ("http", ("uvicorn/", "starlette/", "fastapi/", "shared/frame/http.py")),
-    ("project", ("shared/eventsourced/rows.py", "/projections.py", "fact_rows", "_upserts (", "_project (")),
+    ("project", ("shared/eventsourced/rows.py", "/projections.py", "fact_rows", "_rows (shared", "_advance (")),
     ("append", ("append (shared/eventsourced/store.py", "_lane (shared")),
     ("load", ("shared/eventsourced/store.py",)),
     ("encode", ("encode_fact (shared",)),

@@ -11,8 +11,8 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("append", r"^COPY .?events|take_places"),
     ("load", r"^SELECT e\.originator_id|FROM snapshots"),
     ("relay", r"notification_id (>|<)|max\(notification_id\)|UPDATE relay|SELECT lane, head"),
+    ("project", r"^WITH t1 AS \(INSERT"),
     ("unit of work", r"positions|number_series|dead_letters|lock_store|^(BEGIN|COMMIT)"),
-    ("project", r"^INSERT INTO"),
 )
 """Step → what its statements look like; the first that matches has the statement."""
 

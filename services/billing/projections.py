@@ -63,7 +63,7 @@ def _credit_note(recorded: Recorded) -> Iterable[Row]:
 
 def _row(table: Table, fact: Invoiced | CreditNoteIssued) -> Row:
     """The fact's fields named as the table's columns; lines and taxes as JSON."""
-    return tuple([_value(getattr(fact, column.name), column) for column in (*table.key, *table.columns)])
+    return tuple([_value(getattr(fact, column.name), column) for column in table.all_columns])
 
 
 def _value(value: Any, column: Column) -> Any:

@@ -88,7 +88,7 @@ async def check_tables(connection: Any, tables: Iterable[Table]) -> None:
             table.name,
         )
         there = {name: kind for name, kind in rows}
-        for column in (*table.key, *table.columns):
+        for column in table.all_columns:
             kind = await connection.fetchval("SELECT format_type($1::regtype, NULL)", column.type)
             if there.get(column.name) != kind:
                 raise MigrationError(

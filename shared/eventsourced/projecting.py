@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from shared.eventsourced.decider import Decider
@@ -39,6 +40,11 @@ class Table:
     columns: tuple[Column, ...]
     appended: bool = False
     dated: bool = False
+
+    @cached_property
+    def all_columns(self) -> tuple[Column, ...]:
+        """The key's and the others, as they stand in every row."""
+        return (*self.key, *self.columns)
 
 
 Row = tuple[Any, ...]

@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.eventsourced.mapper import decode_fact
 from shared.eventsourced.projecting import FactProjection, StateProjection
-from shared.eventsourced.rows import merge_rows, state_rows, write_rows
+from shared.eventsourced.rows import Rows, merge_rows, prepared, state_rows, write_rows
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import UNHURRIED
 from shared.eventsourced.unit_of_work import fact_rows
@@ -41,8 +41,11 @@ async def _from_facts(connection: Any, projections: Sequence[FactProjection]) ->
         )
         if not rows:
             return count
-        for table, found in fact_rows(projections, [decode_fact(*row[:4]) for row in rows]).items():
-            await write_rows(connection, table, merge_rows(table, found), replace=False)
+        found = fact_rows(projections, [decode_fact(*row[:4]) for row in rows])
+        await write_rows(
+            connection,
+            prepared([Rows(t, merged, replace=False) for t, of_t in found.items() if (merged := merge_rows(t, of_t))]),
+        )
         count, position = count + len(rows), rows[-1]["notification_id"]
 
 
@@ -72,12 +75,9 @@ async def _from_states(connection: Any, projection: StateProjection) -> None:
                 stage, since_us = now_in, recorded.meta.at
         if not rows:
             done.append((last, state, since_us))
-        await write_rows(
-            connection,
-            projection.table,
-            state_rows(projection, [d for d in done if d[0] != f"{decider.name}-"]),
-            replace=True,
-        )
+        found = state_rows(projection, [d for d in done if d[0] != f"{decider.name}-"])
+        if found:
+            await write_rows(connection, prepared([Rows(projection.table, found, replace=True)]))
         done.clear()
         if not rows:
             return

@@ -1,8 +1,9 @@
-"""Projections on their way to SQL: rows of one key are merged in memory, then one statement writes a whole table."""
+"""Projections on their way to SQL: rows of one key are merged in memory, then one statement writes them all."""
 
 from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from shared.eventsourced.arrays import array
 from shared.eventsourced.facts import instant_of
@@ -46,12 +47,55 @@ def _merged(column: Column, old: Any, new: Any) -> Any:
             return max(old, new)
 
 
-@cache  # one entry per declared projection
-def upsert_statement(table: Table, *, replace: bool) -> str:
-    """One INSERT for any number of rows, one array literal per column. `replace`: the new row is the whole truth."""
-    columns = (*table.key, *table.columns)
-    names = ", ".join(column.name for column in columns)
-    arrays = ", ".join(f"${i}::text::{column.type}[]" for i, column in enumerate(columns, 1))
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one table: one at least, one per key at most. `replace`: each is the whole truth; else it is merged."""
+
+    table: Table
+    rows: Sequence[Row]
+    replace: bool
+
+
+class Prepared(NamedTuple):
+    """Rows of any number of tables, ready to be written by one statement.
+
+    `inserts`: parts of its WITH, each with a comma behind it; `arrays`: what its first parameters are, one a column.
+    """
+
+    inserts: str
+    arrays: tuple[str, ...]
+
+
+def prepared(together: Sequence[Rows]) -> Prepared:
+    """Rows of different tables for one statement: where CPU is short, every further one is a turn in a queue."""
+    arrays = [
+        array(values, column.type)
+        for each in together
+        for column, values in zip(each.table.all_columns, zip(*each.rows, strict=True), strict=True)
+    ]
+    return Prepared(_inserts(tuple((each.table, each.replace) for each in together)), tuple(arrays))
+
+
+async def write_rows(connection: Any, rows: Prepared) -> None:
+    """Write rows of any number of tables with one statement; none if there are none."""
+    if rows.inserts:
+        await connection.execute(f"WITH {rows.inserts}done AS (SELECT) SELECT", *rows.arrays)
+
+
+@lru_cache(1_000)  # an entry for each set of tables that is written together: few of those that are possible
+def _inserts(tables: tuple[tuple[Table, bool], ...]) -> str:
+    parts: list[str] = []
+    parameters = 0
+    for table, replace in tables:
+        parts.append(f"t{len(parts) + 1} AS ({_insert(table, parameters, replace=replace)}), ")
+        parameters += len(table.all_columns)
+    return "".join(parts)
+
+
+def _insert(table: Table, parameters: int, *, replace: bool) -> str:
+    """One INSERT for any number of rows; `parameters`: how many there are before its own."""
+    names = ", ".join(column.name for column in table.all_columns)
+    arrays = ", ".join(f"${n}::text::{c.type}[]" for n, c in enumerate(table.all_columns, parameters + 1))
     if table.appended:
         return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})"
     keys = ", ".join(column.name for column in table.key)
@@ -65,18 +109,6 @@ def upsert_statement(table: Table, *, replace: bool) -> str:
         f"INSERT INTO {table.name} AS t ({names}) SELECT * FROM unnest({arrays}) "
         f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{name} = {value}' for name, value in updates.items())}"
     )
-
-
-def upsert(table: Table, rows: Sequence[Row], *, replace: bool) -> tuple[str, ...]:
-    """The statement that writes rows (at least one, at most one per key), and what it is executed with."""
-    columns = zip((*table.key, *table.columns), zip(*rows, strict=True), strict=True)
-    return upsert_statement(table, replace=replace), *(array(values, column.type) for column, values in columns)
-
-
-async def write_rows(connection: Any, table: Table, rows: Sequence[Row], *, replace: bool) -> None:
-    """Write rows (at most one per key) with one statement."""
-    if rows:
-        await connection.execute(*upsert(table, rows, replace=replace))
 
 
 def state_rows(projection: StateProjection, changed: Iterable[tuple[str, Any, int]]) -> list[Row]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.eventsourced.decider import Decider, To
 from shared.eventsourced.policy import Hears, Reactions, no_reactions
-from shared.eventsourced.projecting import Projection
+from shared.eventsourced.projecting import Projection, StateProjection
 from shared.eventsourced.publishing import Publishing
 
 if TYPE_CHECKING:
@@ -56,3 +56,10 @@ class Service:
     gauges: "tuple[Gauge, ...]" = ()
     stopping: Callable[[], None] = nothing_to_end
     close: Callable[[], Coroutine[Any, Any, None]] = nothing_to_close
+
+    def __post_init__(self) -> None:
+        # One statement writes all read rows of a batch, and no row may be written by two of its parts.
+        tables = [p.table for p in self.projections if isinstance(p, StateProjection)]
+        others = {p.table for p in self.projections if not isinstance(p, StateProjection)}
+        assert len(set(tables)) == len(tables), f"{self.name}: two projections of states write one table"
+        assert others.isdisjoint(tables), f"{self.name}: a table of states is written by other projections, too"

@@ -17,7 +17,7 @@ from shared.eventsourced.letters import BLOCKED, BLOCKED_AMONG, BLOCKED_MAX, Let
 from shared.eventsourced.mapper import encode_fact
 from shared.eventsourced.projecting import FactProjection, Row, StateProjection, Table
 from shared.eventsourced.publishing import lane_of
-from shared.eventsourced.rows import merge_rows, state_rows, upsert
+from shared.eventsourced.rows import Prepared, Rows, merge_rows, prepared, state_rows, write_rows
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, append, due_snapshot, save_snapshots
 from shared.eventsourced.work import Decided, Numbering, Pass, Work
@@ -206,19 +206,20 @@ class UnitOfWork:
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
         entries, letters = self._entries(decided, encoded, loaded), _letters(batch.works)
-        upserts = self._upserts(batch, decided)  # work of ours comes before the statement that locks the store
+        rows = prepared(self._rows(batch, decided))  # work of ours comes before the statement that locks the store
         appended = None
         if encoded:
             appended = await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
         else:
             await connection.execute("SELECT lock_store()")
         if batch.positions:
-            await self._check_blocked(connection, batch.works, await _advance(connection, batch.positions))
-        elif letters:
-            await self._check_blocked(connection, batch.works, [row[0] for row in await connection.fetch(BLOCKED)])
+            await self._check_blocked(connection, batch.works, await _advance(connection, batch.positions, rows))
+        else:
+            if letters:
+                await self._check_blocked(connection, batch.works, [row[0] for row in await connection.fetch(BLOCKED)])
+            await write_rows(connection, rows)
         if numbering is not None and numbering.used:  # else they may be old, and would be set back
             await _save_numbers(connection, numbering.last)
-        await self._project(connection, upserts)
         await self._snapshot(connection, decided, entries)
         if letters:
             await insert_letters(connection, letters)
@@ -251,9 +252,9 @@ class UnitOfWork:
         if before != self._blocked and not {work.stream for work in works}.isdisjoint(before ^ self._blocked):
             raise ConcurrencyError("the set of waiting streams has changed")
 
-    def _upserts(self, batch: Batch, decided: Decided) -> list[tuple[str, ...]]:
-        """The statements that write the read rows, with their arguments: one for each table that has any."""
-        upserts = []
+    def _rows(self, batch: Batch, decided: Decided) -> list[Rows]:
+        """The read rows that follow from a batch, each table once."""
+        together = []
         at_us = decided.facts[-1].meta.at if decided.facts else 0  # the facts of a batch are recorded at one instant
         for state_projection in self._state_projections:
             changed = (
@@ -262,7 +263,7 @@ class UnitOfWork:
                 if decider.name == state_projection.decider.name
             )
             if rows := state_rows(state_projection, changed):
-                upserts.append(upsert(state_projection.table, rows, replace=True))
+                together.append(Rows(state_projection.table, rows, replace=True))
         by_table = fact_rows(self._fact_projections, decided.facts)
         for work in batch.works:
             if work.error is None and not work.waits:
@@ -270,13 +271,8 @@ class UnitOfWork:
                     by_table.setdefault(table, []).append(row)
         for table, found in by_table.items():
             if rows := merge_rows(table, found):
-                upserts.append(upsert(table, rows, replace=False))
-        return upserts
-
-    @staticmethod
-    async def _project(connection: Any, upserts: Iterable[tuple[str, ...]]) -> None:
-        for statement, *arrays in upserts:
-            await connection.execute(statement, *arrays)
+                together.append(Rows(table, rows, replace=False))
+        return together
 
     async def _snapshot(self, connection: Any, decided: Decided, entries: dict[str, Cached]) -> None:
         snapshots: list[tuple[str, int, Decider[Any, Any, Any], bytes]] = []
@@ -327,9 +323,9 @@ def _check_sizes(encoded: Sequence[tuple[str, bytes]]) -> None:
 
 
 _ADVANCE = """
-WITH advanced AS (
+WITH {inserts}advanced AS (
     UPDATE positions p SET sequence = u.after
-    FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[]) AS u (speaker, lane, before, after)
+    FROM unnest(${0}::text[], ${1}::smallint[], ${2}::bigint[], ${3}::bigint[]) AS u (speaker, lane, before, after)
     WHERE p.speaker = u.speaker AND p.lane = u.lane AND p.sequence = u.before
     RETURNING 1
 )
@@ -337,10 +333,15 @@ SELECT (SELECT count(*) FROM advanced), ARRAY({blocked})
 """
 
 
-async def _advance(connection: Any, positions: Mapping[Position, tuple[int, int]]) -> list[str]:
-    """Move the positions; the streams in which works must wait, as they are under the lock (BLOCKED_MAX at most)."""
+async def _advance(connection: Any, positions: Mapping[Position, tuple[int, int]], rows: Prepared) -> list[str]:
+    """Write the rows and move the positions; the streams in which works must wait, as they are under the lock.
+
+    At most BLOCKED_MAX of them. PositionsMoved: the transaction must not be committed.
+    """
+    first = len(rows.arrays) + 1
     moved, blocked = await connection.fetchrow(
-        _ADVANCE.format(blocked=BLOCKED),
+        _ADVANCE.format(*range(first, first + 4), inserts=rows.inserts, blocked=BLOCKED),
+        *rows.arrays,
         [speaker for speaker, _ in positions],
         [lane for _, lane in positions],
         [before for before, _ in positions.values()],

@@ -18,7 +18,7 @@ from services.analytics.projections import PROJECTIONS
 from services.analytics.queries import PAID_AT, STATUSES
 from shared.eventsourced.migrating import check_tables, migrate
 from shared.eventsourced.projecting import MessageProjection
-from shared.eventsourced.rows import merge_rows, write_rows
+from shared.eventsourced.rows import Rows, merge_rows, prepared, write_rows
 from shared.settings import Settings
 from tests.analytics.history import Said, day, history
 from tests.analytics.messages import ends, story_of
@@ -131,7 +131,8 @@ async def hear(database: str, said: list[Said], batch: int = 7) -> None:
                 assert isinstance(projection, MessageProjection)
                 heard = [(m, h) for m, h in said[start : start + batch] if type(m) in projection.rows]
                 rows = merge_rows(projection.table, [r for m, h in heard for r in projection.rows[type(m)](m, h)])
-                await write_rows(connection, projection.table, rows, replace=False)
+                if rows:
+                    await write_rows(connection, prepared([Rows(projection.table, rows, replace=False)]))
     finally:
         await connection.close()
 

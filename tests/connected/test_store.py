@@ -15,7 +15,7 @@ from shared.eventsourced.facts import Meta, Recorded
 from shared.eventsourced.mapper import FactMapper, encode_fact
 from shared.eventsourced.migrating import MigrationError, check_tables, migrate
 from shared.eventsourced.projecting import Column, Table
-from shared.eventsourced.rows import merge_rows, write_rows
+from shared.eventsourced.rows import Rows, merge_rows, prepared, write_rows
 from shared.eventsourced.store import Store, append
 from tests.connected.support_engine import Database, Replica, eventually
 from tests.engine.test_rows import ALL
@@ -157,9 +157,9 @@ async def test_sql_merges_rows_as_memory_does(replica: Replica, old: int | None,
         columns = ", ".join(f"{c.name} {c.type}" for c in (*ALL.key, *ALL.columns))
         await connection.execute(f"CREATE TABLE merged ({columns}, PRIMARY KEY (k))")
         for row in (first, second):
-            await write_rows(connection, ALL, [row], replace=False)
+            await write_rows(connection, prepared([Rows(ALL, [row], replace=False)]))
         assert [tuple(row) for row in await connection.fetch("TABLE merged")] == merge_rows(ALL, [first, second])
-        await write_rows(connection, ALL, [second], replace=True)
+        await write_rows(connection, prepared([Rows(ALL, [second], replace=True)]))
         assert [tuple(row) for row in await connection.fetch("TABLE merged")] == [second]
 
 

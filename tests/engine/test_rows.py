@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.eventsourced.projecting import Column, StateProjection, Table
-from shared.eventsourced.rows import merge_rows, state_rows, upsert_statement
+from shared.eventsourced.rows import Rows, merge_rows, prepared, state_rows
 from tests.engine.toy import Jar, jar
 
 MERGES = ("set", "add", "first", "min", "max")
@@ -40,15 +40,17 @@ def test_sums_and_extremes_do_not_depend_on_the_order(given_: list[Any]) -> None
     assert merge_rows(ALL, given_) == [("a", None, 8, None, 1, 5)]
 
 
-def test_one_statement_takes_one_array_per_column() -> None:
-    statement = upsert_statement(ALL, replace=False)
-    assert "unnest($1::text::text[], $2::text::bigint[], $3::text::bigint[], " in statement
+KEYS = Table("t", (Column("k", "text"),), ())
 
 
-def test_a_table_of_keys_alone_keeps_the_row_that_is_there() -> None:
-    assert upsert_statement(Table("t", (Column("k", "text"),), ()), replace=False).endswith(
-        "ON CONFLICT (k) DO NOTHING"
-    )
+def test_one_statement_writes_all_tables_and_takes_one_array_per_column() -> None:
+    both = prepared([Rows(KEYS, [("a",), ("b",)], replace=False), Rows(ALL, [("a", 1, 2, None, 4, 5)], replace=False)])
+    assert both.arrays == ('{"a","b"}', '{"a"}', "{1}", "{2}", "{NULL}", "{4}", "{5}")
+    first, second = both.inserts.split("), t2 AS (")
+    assert first == "t1 AS (INSERT INTO t (k) SELECT * FROM unnest($1::text::text[]) ON CONFLICT (k) DO NOTHING"
+    assert "INSERT INTO merged AS t (k, c_set, " in second
+    assert "unnest($2::text::text[], $3::text::bigint[], $4::text::bigint[], " in second
+    assert prepared([]) == ("", ())
 
 
 def test_a_state_without_a_row_writes_none_and_the_key_has_no_prefix() -> None:

@@ -35,7 +35,9 @@ def test_a_process_that_only_waited_has_no_shares() -> None:
         ("\nSELECT e.originator_id, e.state\nFROM unnest($1::text::text[]) AS s (id)", "load"),
         ("UPDATE positions p SET sequence = u.after FROM unnest($1)", "unit of work"),
         ("SELECT coalesce(max(notification_id), $1) FROM events", "relay"),
-        ("INSERT INTO orders AS t (order_id) SELECT * FROM unnest($1)", "project"),
+        ("WITH t1 AS (INSERT INTO orders AS t (order_id) SELECT * FROM unnest($1)), done AS (SELECT)", "project"),
+        ("\nWITH t1 AS (INSERT INTO t), advanced AS (\n    UPDATE positions p SET sequence = u.after", "project"),
+        ("\nWITH advanced AS (\n    UPDATE positions p SET sequence = u.after", "unit of work"),
         ("VACUUM", "other"),
     ],
 )
