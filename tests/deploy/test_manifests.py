@@ -201,8 +201,16 @@ def test_all_use_the_cluster_that_has_the_databases() -> None:
 def test_the_tool_knows_every_service() -> None:
     (base,) = documents(BASE / "kustomization.yaml")
     literals = {each["name"]: each.get("literals") for each in base["configMapGenerator"]}
-    (address,) = literals["o2c-addresses"]
-    assert address == URLS + "=" + ",".join(f"{name}=http://o2c-{name}" for name in SERVICES)
+    services, replicas = literals["o2c-addresses"]
+    assert services == URLS + "=" + ",".join(f"{name}=http://o2c-{name}" for name in SERVICES)
+    # A headless Service leads to the pods themselves, and so to their port.
+    port = container()["ports"][0]["containerPort"]
+    assert replicas == "O2C_REPLICA_URLS=" + ",".join(f"{name}=http://o2c-pods-{name}:{port}" for name in SERVICES)
+
+
+def test_replicas_are_found_whether_or_not_they_are_ready() -> None:
+    pods = of_kind(documents(BASE / "service" / "service.yaml"), "Service")["o2c-pods"]["spec"]
+    assert (pods["clusterIP"], pods["publishNotReadyAddresses"]) == ("None", True)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

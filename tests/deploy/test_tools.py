@@ -147,10 +147,12 @@ def test_every_reference_is_met(rendered: dict[str, Path], overlay: str) -> None
         assert pod["serviceAccountName"] in accounts
         assert pod["containers"][0]["envFrom"][0]["configMapRef"]["name"] in maps
         labels = deployment["spec"]["template"]["metadata"]["labels"]
-        for kind in ("Service", "PodDisruptionBudget"):
-            selector = of_kind(found, kind)[name]["spec"]["selector"]
-            assert selector.get("matchLabels", selector).items() <= labels.items(), f"{kind} {name}"
-        assert labels["app.kubernetes.io/component"] == name.removeprefix("o2c-")
+        component = name.removeprefix("o2c-")
+        for kind, called in (("Service", name), ("Service", f"o2c-pods-{component}"), ("PodDisruptionBudget", name)):
+            selector = of_kind(found, kind)[called]["spec"]["selector"]
+            assert selector.get("matchLabels", selector).items() <= labels.items(), f"{kind} {called}"
+        assert labels["app.kubernetes.io/component"] == component
+        assert selector.get("matchLabels", selector)["app.kubernetes.io/component"] == component
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
