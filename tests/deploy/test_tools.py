@@ -158,7 +158,7 @@ def test_every_reference_is_met(rendered: dict[str, Path], overlay: str) -> None
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_prometheus_and_grafana_are_given_what_they_pick_up(rendered: dict[str, Path], overlay: str) -> None:
     found = parsed(rendered[overlay].read_text())
-    monitoring = [of_kind(found, "PodMonitor")["o2c"], of_kind(found, "PrometheusRule")["o2c"]]
+    monitoring = [*of_kind(found, "PodMonitor").values(), of_kind(found, "PrometheusRule")["o2c"]]
     dashboards = of_kind(found, "ConfigMap")["o2c-dashboards"]
     assert {each["metadata"]["namespace"] for each in (*monitoring, dashboards)} == {"o2c"}
     assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
