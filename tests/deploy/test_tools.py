@@ -131,6 +131,20 @@ def test_production_is_safe_against_the_loss_of_a_machine(rendered: dict[str, Pa
     assert {each["spec"]["cluster"]["name"] for each in of_kind(found, "ScheduledBackup").values()} == set(clusters)
 
 
+def test_a_changed_password_reaches_postgresql(rendered: dict[str, Path]) -> None:
+    found = parsed(rendered["development"].read_text())
+    secrets = of_kind(found, "Secret")
+    used = {
+        role["passwordSecret"]["name"]
+        for cluster in of_kind(found, "Cluster").values()
+        for role in cluster["spec"]["managed"]["roles"]
+    }
+    assert used == set(secrets)
+    assert {secret["metadata"]["labels"]["cnpg.io/reload"] for secret in secrets.values()} == {"true"}
+    # Elsewhere they are made by hand, as the docs say.
+    assert 'label secret "o2c-$name-database" cnpg.io/reload=true' in (ROOT / "docs" / "deploying.md").read_text()
+
+
 def test_the_restricted_pod_security_is_enforced(rendered: dict[str, Path]) -> None:
     for path in rendered.values():
         labels = of_kind(parsed(path.read_text()), "Namespace")["o2c"]["metadata"]["labels"]
