@@ -217,3 +217,14 @@ def test_replicas_are_found_whether_or_not_they_are_ready() -> None:
 def test_an_overlay_has_the_three_steps_of_a_roll_out_and_the_monitoring(overlay: str) -> None:
     (whole,) = documents(KUBERNETES / "overlays" / overlay / "kustomization.yaml")
     assert whole["resources"] == ["platform", "migrations", "services", "../../monitoring"]
+
+
+def test_what_restricted_pods_must_say_is_said_for_all_containers_of_kafka() -> None:
+    """Strimzi adds a container that asks for the zone when there are racks; a fresh volume belongs to group 0."""
+    pool = of_kind(documents(PLATFORM / "kafka.yaml"), "KafkaNodePool")["node"]["spec"]["template"]
+    for each in ("kafkaContainer", "initContainer"):
+        assert pool[each]["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    assert pool["pod"]["securityContext"]["fsGroup"] == 0

@@ -126,14 +126,3 @@ def test_no_selector_bears_a_label_that_is_put_on_everything(manifests: list[Doc
     """A label that goes into all selectors goes into those of the policies' peers, too: nobody would reach Kafka."""
     for policy in of_kind(manifests, "NetworkPolicy").values():
         assert "app.kubernetes.io/part-of" not in str(policy["spec"])
-
-
-def test_what_restricted_pods_must_say_is_said_for_all_containers_of_kafka(manifests: list[Document]) -> None:
-    """Strimzi adds a container that asks for the zone when there are racks; a fresh volume belongs to group 0."""
-    pool = of_kind(manifests, "KafkaNodePool")["node"]["spec"]["template"]
-    for container in ("kafkaContainer", "initContainer"):
-        assert pool[container]["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        }
-    assert pool["pod"]["securityContext"]["fsGroup"] == 0
