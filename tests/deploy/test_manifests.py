@@ -176,6 +176,8 @@ def test_every_service_has_a_database_a_role_and_a_migration_of_its_own() -> Non
         Settings().database_prefix + name: f"o2c_{name}" for name in services()
     }
     (job,) = documents(KUBERNETES / "migrations" / "job.yaml")
+    # Each may start once more, and waits for its database itself: a migration that is wrong is known within minutes.
+    assert job["spec"]["backoffLimit"] == len(SERVICES)
     migrations = {each["name"]: each for each in job["spec"]["template"]["spec"]["containers"]}
     assert {name: each["args"] for name, each in migrations.items()} == {name: ["migrate", name] for name in SERVICES}
 
