@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
 from o2c.addresses import URLS
+from o2c.main import app
 from o2c.stack import SERVICES
 from o2c.stack.postgres import ANALYST, ANALYST_SETTINGS
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
@@ -208,6 +211,17 @@ def test_the_tool_knows_every_service() -> None:
     # A headless Service leads to the pods themselves, and so to their port.
     port = container()["ports"][0]["containerPort"]
     assert replicas == "O2C_REPLICA_URLS=" + ",".join(f"{name}=http://o2c-pods-{name}:{port}" for name in SERVICES)
+
+
+def test_the_nightly_check_is_a_command_of_the_tool_and_does_not_fail_for_open_letters_alone() -> None:
+    job = of_kind(documents(BASE / "tool.yaml"), "CronJob")["o2c-verify"]["spec"]["jobTemplate"]["spec"]
+    (check,) = job["template"]["spec"]["containers"]
+    command, *options = check["args"]
+    tool = typer.main.get_command(app)
+    assert isinstance(tool, TyperGroup)
+    given = tool.commands[command].make_context(command, options).params
+    assert given["allow_open_letters"]  # which is the alert DeadLettersOpen
+    assert given["wait"] < job["activeDeadlineSeconds"]
 
 
 def test_replicas_are_found_whether_or_not_they_are_ready() -> None:
