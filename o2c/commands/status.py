@@ -23,7 +23,7 @@ def status(as_json: AsJson = False) -> None:
     "lag" and "gaps": of what this replica takes; "said again": messages that it has said again since its start
     (`o2c replay`, gaps of listeners). All else is of the store, which replicas share.
 
-    Exit code 0: all are ready; 1: some are not ready; 3: some do not answer.
+    Exit code 0: all are well; 1: some miss something (without Kafka a process still answers); 3: some do not answer.
     """
     with explained():
         urls = {**addresses().http_urls, **settings().urls_of_replicas()}
@@ -75,7 +75,7 @@ def _row(answer: dict[str, Any]) -> list[str]:
     state = "; ".join(f"{part}: {why}" for part, why in missing.items())
     letters = answer.get("dead_letters", {})
     return [
-        f"[yellow]not ready[/]: {state}" if missing else "[green]ready[/]",
+        f"[yellow]misses[/] {state}" if missing else "[green]ready[/]",
         str(answer.get("events", 0)),
         str(sum(answer.get("positions", {}).values())),
         str(sum(answer.get("lag", {}).values())),

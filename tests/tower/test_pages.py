@@ -264,7 +264,7 @@ def test_every_replica_has_a_row_and_shared_letters_are_counted_once() -> None:
         page = given.get("/tower").text
     assert '<span class="small muted">10.0.0.1</span>' in page
     assert '<span class="small muted">10.0.0.2</span>' in page
-    assert re.search(r"Processes ready</dt><dd>1 <span class=\"unit\">of 2<", page)
+    assert re.search(r"Processes well</dt><dd>1 <span class=\"unit\">of 2<", page)
     assert page.count("order does not answer") == 1
     given.services.away = set()
     given = GivenTower(given.services, GivenRows(), names=("order",), replicas=2)

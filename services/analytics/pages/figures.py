@@ -148,7 +148,7 @@ class Figures:
         replicas = [row for rows in answers for row in rows]
         return {
             "replicas": replicas,
-            "ready": sum(not row["away"] and not row["missing"] for row in replicas),
+            "well": sum(not row["away"] and not row["missing"] for row in replicas),
             # Replicas share their letters, and each says them.
             "letters": sum(max(row.get("letters", 0) for row in rows) for rows in answers),
         }
