@@ -14,14 +14,19 @@ Answers = Mapping[str, tuple[int, Any]]
 class FakeService(ThreadingHTTPServer):
     """Notes every request; answers 404 to those it does not know."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, host: str, port: int) -> None:
         self.answers = dict(answers)
         self.requests: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hosts: list[str] = []
+        super().__init__((host, port), _Handler)
+
+    @property
+    def port(self) -> int:
+        return self.server_address[1]
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://{self.server_address[0]!s}:{self.port}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -30,6 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(service, FakeService)
         asked = f"{self.command} {self.path}"
         service.requests.append(asked)
+        service.hosts.append(self.headers["Host"])
         missing = (404, {"title": "Not Found", "detail": "there is no such thing", "code": "not_found"})
         status, body = service.answers.get(asked, service.answers.get(asked.partition("?")[0], missing))
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -46,9 +52,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(answers: Answers) -> Iterator[FakeService]:
-    """A fake service for the length of a block."""
-    service = FakeService(answers)
+def serving(answers: Answers, host: str = "127.0.0.1", port: int = 0) -> Iterator[FakeService]:
+    """A fake service for the length of a block. `port` 0: a free one."""
+    service = FakeService(answers, host, port)
     thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
