@@ -9,6 +9,7 @@ import httpx
 
 from shared.answers import problem_said
 from shared.errors import ConflictError, DomainError, NotFoundError, UnavailableError
+from shared.replicas import Replica, Resolve, replicas_of
 
 ANSWER_SECONDS_MAX = 10.0
 """Longer than a service itself waits for its store: who has not answered by then hangs, or is not there."""
@@ -73,12 +74,26 @@ class Services:
 
     async def statuses(self) -> dict[str, dict[str, Any]]:
         """`GET /status` of every service at once; `{"unreachable": reason}` for one that does not answer."""
-        answers = await asyncio.gather(*(self._status(name) for name in self._urls))
+        answers = await asyncio.gather(*(self._status(name, Replica(url)) for name, url in self._urls.items()))
         return dict(zip(self._urls, answers, strict=True))
 
-    async def _status(self, service: str) -> dict[str, Any]:
+    async def statuses_of_replicas(self, resolve: Resolve | None = None) -> dict[str, list[dict[str, Any]]]:
+        """As `statuses`, of every replica: at each IP address that the name of a service leads to.
+
+        `address`: which one of them answered, "" where the service has only one.
+        """
+        answers = await asyncio.gather(*(self._statuses_of(name, resolve) for name in self._urls))
+        return dict(zip(self._urls, answers, strict=True))
+
+    async def _statuses_of(self, service: str, resolve: Resolve | None) -> list[dict[str, Any]]:
+        replicas = await replicas_of(self._urls[service], resolve)
+        answers = await asyncio.gather(*(self._status(service, replica) for replica in replicas))
+        return [{"address": each.address, **answer} for each, answer in zip(replicas, answers, strict=True)]
+
+    async def _status(self, service: str, replica: Replica) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = await self.get(service, "/status")
+            response = await self._response_at(service, replica.url, "GET", "/status", **replica.options)
+            answer: dict[str, Any] = _json(service, response)
         except UnavailableError as error:
             return {"service": service, "unreachable": error.message}
         return answer
@@ -87,6 +102,9 @@ class Services:
         url = self._urls.get(service)
         if url is None:
             raise NotFoundError(f"there is no service {service!r}; there are {', '.join(self._urls)}")
+        return await self._response_at(service, url, method, path, **options)
+
+    async def _response_at(self, service: str, url: str, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = await self._client.request(method, url + path, **options)
         except httpx.TimeoutException as error:

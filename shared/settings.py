@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     service_urls: str = Field(
         "", description="Where the services answer, for the control tower and `o2c`: order=http://host:port,credit=…"
     )
+    replica_urls: str = Field(
+        "",
+        description="The same, by names that lead to every replica, ready or not: who shows health asks at each IP "
+        "address; empty: as O2C_SERVICE_URLS",
+    )
 
     # ---- Kafka
     kafka_partitions: int = Field(4, ge=1, le=48, description="Partitions of topics that are created by us")
@@ -109,7 +114,7 @@ class Settings(BaseSettings):
         # OpenTelemetry has it that a variable of its own that is empty is not set.
         return cls.model_fields[str(info.field_name)].default if value == "" else value
 
-    @field_validator("service_urls")
+    @field_validator("service_urls", "replica_urls")
     @classmethod
     def _known_urls(cls, value: str) -> str:
         wrong = [name for name, url in _urls(value).items() if not (name and url.startswith(("http://", "https://")))]
@@ -120,6 +125,10 @@ class Settings(BaseSettings):
     def urls_of_services(self) -> Mapping[str, str]:
         """Service → base URL, without a slash at its end; empty when no addresses were given."""
         return {name: url.rstrip("/") for name, url in _urls(self.service_urls).items()}
+
+    def urls_of_replicas(self) -> Mapping[str, str]:
+        """Service → base URL whose name leads to all of its replicas, as far as somebody has said one."""
+        return {**self.urls_of_services(), **{name: url.rstrip("/") for name, url in _urls(self.replica_urls).items()}}
 
     def database_of(self, service: str) -> str:
         """The address of a service's own database."""

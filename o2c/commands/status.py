@@ -1,49 +1,68 @@
-"""`o2c status`: what each service has done, how far it is behind, and what it could not process."""
+"""`o2c status`: what each replica of each service has done, how far it is behind, and what it could not process."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 from rich.table import Table
 
-from o2c.addresses import Addresses, addresses
+from o2c.addresses import addresses
 from o2c.commands.output import AsJson, Exit, explained, out, print_json, run
+from o2c.environment import settings
 from o2c.services import Services
+
+Found = Mapping[str, list[dict[str, Any]]]
+"""Service → what each of its replicas answered."""
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show lag, backlog, dead letters and positions of every service.
+    """Show lag, backlog, dead letters and positions of every replica of every service.
 
-    "said again": messages that the answering process has said again since its start (`o2c replay`, gaps of listeners).
+    A name in O2C_REPLICA_URLS (default: O2C_SERVICE_URLS) that leads to several addresses is asked at each of them.
 
-    Exit code 0: all are ready; 1: some are not ready; 3: some do not answer.
+    "lag" and "gaps": of what this replica takes; "said again": messages that it has said again since its start
+    (`o2c replay`, gaps of listeners). All else is of the store, which replicas share.
+
+    Exit code 0: all are well; 1: some miss something (without Kafka a process still answers); 3: some do not answer.
     """
     with explained():
-        where = addresses()
-    found = run(lambda: _statuses(where))
+        urls = {**addresses().http_urls, **settings().urls_of_replicas()}
+    found = run(lambda: _found(urls))
     if as_json:
-        print_json({"services": found})
+        print_json({"services": {name: _spokesman(each) for name, each in found.items()}, "replicas": found})
     else:
         out.print(_table(found))
     raise typer.Exit(_exit(found))
 
 
-async def _statuses(where: Addresses) -> dict[str, dict[str, Any]]:
-    async with Services(where.http_urls) as services:
-        return await services.statuses()
+async def _found(urls: Mapping[str, str]) -> Found:
+    async with Services(urls) as services:
+        return await services.statuses_of_replicas()
 
 
-def _exit(found: dict[str, dict[str, Any]]) -> Exit:
-    if any("unreachable" in answer for answer in found.values()):
+def _spokesman(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """For who wants one answer per service: a ready replica's, else that of one that answers."""
+    return min(answers, key=lambda each: ("unreachable" in each, bool(each.get("missing"))))
+
+
+def _exit(found: Found) -> Exit:
+    answers = [each for replicas in found.values() for each in replicas]
+    if any("unreachable" in answer for answer in answers):
         return Exit.UNREACHABLE
-    return Exit.WRONG if any(answer.get("missing") for answer in found.values()) else Exit.OK
+    return Exit.WRONG if any(answer.get("missing") for answer in answers) else Exit.OK
 
 
-def _table(found: dict[str, dict[str, Any]]) -> Table:
+def _table(found: Found) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("service", "state", "events", "heard", "lag", "backlog", "said again", "gaps", "dead letters"):
-        table.add_column(column, justify="left" if column in ("service", "state") else "right")
-    for name, answer in found.items():
-        table.add_row(name, *(_unreachable(answer) if "unreachable" in answer else _row(answer)))
+    texts = ["service", "replica", "state"]
+    if not any(answer["address"] for replicas in found.values() for answer in replicas):
+        texts.remove("replica")
+    for column in (*texts, "events", "heard", "lag", "backlog", "said again", "gaps", "dead letters"):
+        table.add_column(column, justify="left" if column in texts else "right")
+    for name, replicas in found.items():
+        for answer in replicas:
+            who = [name, answer["address"]] if "replica" in texts else [name]
+            table.add_row(*who, *(_unreachable(answer) if "unreachable" in answer else _row(answer)))
     return table
 
 
@@ -56,7 +75,7 @@ def _row(answer: dict[str, Any]) -> list[str]:
     state = "; ".join(f"{part}: {why}" for part, why in missing.items())
     letters = answer.get("dead_letters", {})
     return [
-        f"[yellow]not ready[/]: {state}" if missing else "[green]ready[/]",
+        f"[yellow]misses[/] {state}" if missing else "[green]ready[/]",
         str(answer.get("events", 0)),
         str(sum(answer.get("positions", {}).values())),
         str(sum(answer.get("lag", {}).values())),

@@ -27,12 +27,13 @@ class Finding(Value, frozen=True, gc=False):
 
 
 class Check(Value, frozen=True, gc=False):
-    """A finding under the name of its check."""
+    """A finding under the name of its check. `tolerated`: what it finds is shown, and breaks nothing."""
 
     name: str
     ok: bool
     checked: int
     offending: tuple[str, ...]
+    tolerated: bool = False
 
 
 class Verdict(Value, frozen=True, gc=False):
@@ -42,19 +43,19 @@ class Verdict(Value, frozen=True, gc=False):
 
     @property
     def ok(self) -> bool:
-        """Whether every promise holds."""
-        return all(check.ok for check in self.checks)
+        """Whether every promise holds, but for those whose breach is tolerated."""
+        return all(check.ok or check.tolerated for check in self.checks)
 
     def as_json(self) -> dict[str, Any]:
         """The report."""
         return {"ok": self.ok, "checks": self.checks}
 
 
-def check(name: str, finding: Finding) -> Check:
+def check(name: str, finding: Finding, *, tolerated: bool = False) -> Check:
     """Name a finding; of many offending ids the first are kept, and how many more there are."""
     more = len(finding.offending) - OFFENDING_MAX
     shown = finding.offending[:OFFENDING_MAX] + ((f"and {more} more",) if more > 0 else ())
-    return Check(name, not finding.offending, finding.checked, shown)
+    return Check(name, not finding.offending, finding.checked, shown, tolerated)
 
 
 def together(findings: Iterable[Finding]) -> Finding:

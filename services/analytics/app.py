@@ -5,6 +5,7 @@ from pathlib import Path
 from fastapi import APIRouter
 
 from services.analytics.api import routes
+from services.analytics.pages.peers import Peers
 from services.analytics.pages.routes import Tower
 from services.analytics.policies import HEARS
 from services.analytics.projections import PROJECTIONS
@@ -15,7 +16,7 @@ from shared.settings import Settings
 
 def service(settings: Settings) -> Service:
     """Analytics: it listens, keeps rows, answers, and serves the control tower."""
-    tower = Tower(settings.urls_of_services())
+    tower = Tower(Peers(settings.urls_of_services(), settings.urls_of_replicas()))
 
     def all_routes(commands: Commands) -> APIRouter:
         router = routes(commands)

@@ -105,7 +105,7 @@ async def test_a_delivery_without_its_shipment_is_not_found_yet(reading: Reading
 async def test_a_payment_tells_the_story_of_what_it_pays_by_indexes_alone(reading: Reading) -> None:
     services = GivenServices()
     services.answers["/payments/P-O-2"] = {"unapplied_minor": 0, "applications": [{"invoice_id": "O-2-1"}]}
-    story = await Stories(reading, Peers({"receivables": "http://receivables"}, services)).payment("P-O-2")
+    story = await Stories(reading, Peers({"receivables": "http://receivables"}, transport=services)).payment("P-O-2")
     assert story["payment"]["amount_minor"] == 90_00
     assert {line["order_id"] for line in story["lines"]} == {"O-2"}
     assert "90.00 EUR of P-O-2 applied to INV-O-2, 6.00 EUR still due" in [line["summary"] for line in story["lines"]]

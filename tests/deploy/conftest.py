@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.files import KUBERNETES, OVERLAYS, ROOT
+from tests.deploy.judges import kustomized
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +24,6 @@ def rendered(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     folder = tmp_path_factory.mktemp("rendered")
     files = {}
     for overlay in OVERLAYS:
-        command = [str(tools / "kubectl"), "kustomize", str(KUBERNETES / "overlays" / overlay)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
         files[overlay] = folder / f"{overlay}.yaml"
-        files[overlay].write_text(done.stdout)
+        files[overlay].write_text(kustomized(tools, KUBERNETES / "overlays" / overlay))
     return files

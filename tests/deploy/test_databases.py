@@ -2,7 +2,9 @@
 
 import asyncio
 import importlib.metadata
+import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -132,6 +134,67 @@ async def test_a_missing_database_is_said(server: str, monkeypatch: pytest.Monke
     missing = await o2c("migrate", "order")
     assert missing.exit_code == 3
     assert "nowhere_order" in missing.output
+
+
+@asynccontextmanager
+async def unsteady_line(
+    host: str, port: int, away: int, cut_bytes: int
+) -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
+    """Host and port of a line to PostgreSQL, and the connections it took: the first ones end at once, the next one
+    after so many bytes of answers, those after that hold."""
+    taken: list[asyncio.StreamWriter] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.append(writer)
+        cut = len(taken) == away + 1
+        if len(taken) > away:
+            answers, questions = await asyncio.open_connection(host, port)
+            asking = asyncio.create_task(_carry(reader, questions, None))
+            await _carry(answers, writer, cut_bytes if cut else None)
+            asking.cancel()
+            questions.close()
+        writer.close()
+
+    line = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with line:
+        yield f"127.0.0.1:{line.sockets[0].getsockname()[1]}", taken
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bytes_max: int | None) -> None:
+    carried = 0
+    while data := await reader.read(4096):
+        carried += len(data)
+        if bytes_max is not None and carried > bytes_max:
+            return
+        writer.write(data)
+
+
+async def test_a_database_that_is_away_or_goes_away_meanwhile_is_waited_for(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    administrator = await asyncpg.connect(f"postgresql://postgres@{server}/postgres")
+    await administrator.execute("CREATE DATABASE late_order OWNER o2c_order")
+    await administrator.close()
+    monkeypatch.setenv("O2C_DATABASE_PREFIX", "late_")
+    host, _, port = server.partition(":")
+    async with unsteady_line(host, int(port), away=2, cut_bytes=1_000) as (line, taken):
+        monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_order@{line}?sslmode=disable")
+        late = await o2c("migrate", "order", "--wait", "120")
+        assert late.exit_code == 0, late.output
+        assert "order: waits for the database since 0 s: " in late.stderr
+        assert len(taken) == 4
+        again = await o2c("migrate", "order")
+    assert "nothing to do" in again.output
+
+
+async def test_a_database_that_stays_away_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("O2C_DATABASE_URL", f"postgresql://o2c_order@127.0.0.1:{probe.getsockname()[1]}")
+        away = await o2c("migrate", "order", "--wait", "0.3")
+    assert away.exit_code == 3
+    assert "order: the database is away" in away.stderr
+    assert away.stderr.count("waits for the database") == 1  # said once for one reason
 
 
 async def test_an_unknown_service_is_wrong_usage() -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
 from o2c.addresses import URLS
+from o2c.main import app
 from o2c.stack import SERVICES
 from o2c.stack.postgres import ANALYST, ANALYST_SETTINGS
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
@@ -176,6 +179,8 @@ def test_every_service_has_a_database_a_role_and_a_migration_of_its_own() -> Non
         Settings().database_prefix + name: f"o2c_{name}" for name in services()
     }
     (job,) = documents(KUBERNETES / "migrations" / "job.yaml")
+    # Each may start once more, and waits for its database itself: a migration that is wrong is known within minutes.
+    assert job["spec"]["backoffLimit"] == len(SERVICES)
     migrations = {each["name"]: each for each in job["spec"]["template"]["spec"]["containers"]}
     assert {name: each["args"] for name, each in migrations.items()} == {name: ["migrate", name] for name in SERVICES}
 
@@ -201,11 +206,41 @@ def test_all_use_the_cluster_that_has_the_databases() -> None:
 def test_the_tool_knows_every_service() -> None:
     (base,) = documents(BASE / "kustomization.yaml")
     literals = {each["name"]: each.get("literals") for each in base["configMapGenerator"]}
-    (address,) = literals["o2c-addresses"]
-    assert address == URLS + "=" + ",".join(f"{name}=http://o2c-{name}" for name in SERVICES)
+    services, replicas = literals["o2c-addresses"]
+    assert services == URLS + "=" + ",".join(f"{name}=http://o2c-{name}" for name in SERVICES)
+    # A headless Service leads to the pods themselves, and so to their port.
+    port = container()["ports"][0]["containerPort"]
+    assert replicas == "O2C_REPLICA_URLS=" + ",".join(f"{name}=http://o2c-pods-{name}:{port}" for name in SERVICES)
+
+
+def test_the_nightly_check_is_a_command_of_the_tool_and_does_not_fail_for_open_letters_alone() -> None:
+    job = of_kind(documents(BASE / "tool.yaml"), "CronJob")["o2c-verify"]["spec"]["jobTemplate"]["spec"]
+    (check,) = job["template"]["spec"]["containers"]
+    command, *options = check["args"]
+    tool = typer.main.get_command(app)
+    assert isinstance(tool, TyperGroup)
+    given = tool.commands[command].make_context(command, options).params
+    assert given["allow_open_letters"]  # which is the alert DeadLettersOpen
+    assert given["wait"] < job["activeDeadlineSeconds"]
+
+
+def test_replicas_are_found_whether_or_not_they_are_ready() -> None:
+    pods = of_kind(documents(BASE / "service" / "service.yaml"), "Service")["o2c-pods"]["spec"]
+    assert (pods["clusterIP"], pods["publishNotReadyAddresses"]) == ("None", True)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_has_the_three_steps_of_a_roll_out_and_the_monitoring(overlay: str) -> None:
     (whole,) = documents(KUBERNETES / "overlays" / overlay / "kustomization.yaml")
     assert whole["resources"] == ["platform", "migrations", "services", "../../monitoring"]
+
+
+def test_what_restricted_pods_must_say_is_said_for_all_containers_of_kafka() -> None:
+    """Strimzi adds a container that asks for the zone when there are racks; a fresh volume belongs to group 0."""
+    pool = of_kind(documents(PLATFORM / "kafka.yaml"), "KafkaNodePool")["node"]["spec"]["template"]
+    for each in ("kafkaContainer", "initContainer"):
+        assert pool[each]["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    assert pool["pod"]["securityContext"]["fsGroup"] == 0

@@ -1,12 +1,13 @@
 """What watches is the same in Compose and in Kubernetes: every service is scraped, alerts and dashboards are one."""
 
+import re
 from typing import Any
 
 import yaml
 
 from o2c.documents.written import KUBERNETES_RULES, RULES, kubernetes_rules
 from o2c.stack import SERVICES
-from tests.deploy.files import KUBERNETES, ROOT, compose, documents
+from tests.deploy.files import KUBERNETES, ROOT, compose, documents, of_kind
 from tests.deploy.network import selects
 from tests.telemetry.promql import DASHBOARDS
 
@@ -49,6 +50,22 @@ def test_prometheus_of_kubernetes_scrapes_every_service_under_its_name() -> None
     assert relabeling["targetLabel"] == "service"
     source = "__meta_kubernetes_pod_label_" + COMPONENT.replace(".", "_").replace("/", "_")
     assert relabeling["sourceLabels"] == [source]
+
+
+def test_prometheus_scrapes_the_nodes_of_kafka_and_postgresql() -> None:
+    monitors = of_kind(documents(KUBERNETES / "monitoring" / "platform.yaml"), "PodMonitor")
+    platform = [each for path in (KUBERNETES / "platform").glob("*.yaml") for each in documents(path)]
+    (kafka,) = of_kind(platform, "Kafka").items()
+    (cluster,) = [
+        each for each in platform if each["apiVersion"].startswith("postgresql") and each["kind"] == "Cluster"
+    ]
+    assert {name: each["spec"]["selector"]["matchLabels"] for name, each in monitors.items()} == {
+        "o2c-kafka": {"strimzi.io/name": f"{kafka[0]}-kafka"},
+        "o2c-postgres": {"cnpg.io/cluster": cluster["metadata"]["name"]},
+    }
+    allowed = kafka[1]["spec"]["kafka"]["metricsConfig"]["values"]["allowList"]
+    for name in set(re.findall(r"\bkafka_[a-z_]+", RULES.read_text())):
+        assert any(re.fullmatch(pattern, name) for pattern in allowed), name
 
 
 def test_a_service_whose_target_is_gone_is_down() -> None:

@@ -28,7 +28,15 @@ OTHERS = [
     Pod("cnpg", {}, "cnpg-system"),
     Pod("foreigner", {}, "elsewhere"),
 ]
-PORTS = {"http": 8080, "kafka": 9092, "sql": 5432, "status": 8000, "exporter": 9187, "otlp": 4318}
+PORTS = {
+    "http": 8080,
+    "kafka": 9092,
+    "sql": 5432,
+    "status": 8000,
+    "exporter": 9187,
+    "kafka-metrics": 9404,
+    "otlp": 4318,
+}
 EXPECTED = {
     *((name, "kafka", 9092) for name in (*SERVICES, "tool", "keda", "kafka")),
     *((name, "o2c-postgres", 5432) for name in (*SERVICES, "migration", "tool", "analyst", "cnpg", "o2c-postgres")),
@@ -37,6 +45,8 @@ EXPECTED = {
     *(("analytics", name, 8080) for name in SERVICES),
     *((name, "o2c-postgres", 8000) for name in ("cnpg", "o2c-postgres")),
     ("prometheus", "o2c-postgres", 9187),
+    # Strimzi opens it to everybody; only our own pods are kept from it, by what they may open themselves.
+    *((name, "kafka", 9404) for name in ("gateway", *(pod.name for pod in OTHERS if pod.namespace))),
 }
 
 
@@ -59,8 +69,10 @@ def pods(manifests: list[Document], overlay: str) -> list[Pod]:
 
 @pytest.fixture
 def policies(manifests: list[Document]) -> list[Policy]:
-    """Ours, and the one that Strimzi makes of the listener's peers."""
-    (listener,) = of_kind(manifests, "Kafka")["o2c"]["spec"]["kafka"]["listeners"]
+    """Ours, and the one that Strimzi makes: for the listener's peers, and for anybody who asks for metrics."""
+    kafka = of_kind(manifests, "Kafka")["o2c"]["spec"]["kafka"]
+    (listener,) = kafka["listeners"]
+    assert "metricsConfig" in kafka
     of_strimzi = {
         "spec": {
             "podSelector": {"matchLabels": {"strimzi.io/name": "o2c-kafka"}},
@@ -69,7 +81,8 @@ def policies(manifests: list[Document]) -> list[Policy]:
                 {
                     "from": listener["networkPolicyPeers"],
                     "ports": [{"protocol": "TCP", "port": listener["port"]}],
-                }
+                },
+                {"ports": [{"protocol": "TCP", "port": PORTS["kafka-metrics"]}]},
             ],
         }
     }
@@ -99,7 +112,7 @@ def test_only_the_control_tower_reaches_other_services_and_strangers_reach_nothi
         for sender, taker, _ in found
         if sender in SERVICES and taker in SERVICES and sender != "analytics"
     }
-    assert not [edge for edge in found if "stranger" in edge or "foreigner" in edge]
+    assert [edge for edge in found if "stranger" in edge or "foreigner" in edge] == [("foreigner", "kafka", 9404)]
 
 
 def test_without_the_default_denial_strangers_would_get_through(pods: list[Pod], policies: list[Policy]) -> None:
@@ -113,14 +126,3 @@ def test_no_selector_bears_a_label_that_is_put_on_everything(manifests: list[Doc
     """A label that goes into all selectors goes into those of the policies' peers, too: nobody would reach Kafka."""
     for policy in of_kind(manifests, "NetworkPolicy").values():
         assert "app.kubernetes.io/part-of" not in str(policy["spec"])
-
-
-def test_what_restricted_pods_must_say_is_said_for_all_containers_of_kafka(manifests: list[Document]) -> None:
-    """Strimzi adds a container that asks for the zone when there are racks; a fresh volume belongs to group 0."""
-    pool = of_kind(manifests, "KafkaNodePool")["node"]["spec"]["template"]
-    for container in ("kafkaContainer", "initContainer"):
-        assert pool[container]["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        }
-    assert pool["pod"]["securityContext"]["fsGroup"] == 0

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
-import click
 import pytest
 import typer
 import yaml
+from typer.core import TyperGroup
 
 from o2c.main import app
 from o2c.stack import SERVICES
@@ -62,9 +62,9 @@ def o2c_commands() -> set[tuple[str, ...]]:
 
 @pytest.mark.parametrize("command", sorted(o2c_commands()), ids=" ".join)
 def test_a_command_of_the_tool_exists_with_its_options(command: tuple[str, ...]) -> None:
-    group: click.Command = typer.main.get_command(app)
+    group = typer.main.get_command(app)
     arguments = list(command)
-    while isinstance(group, click.Group):
+    while isinstance(group, TyperGroup):  # not click's own: typer has another click inside
         found = group.commands.get(arguments[0])
         assert found is not None, f"o2c {' '.join(command)}"
         group, arguments = found, arguments[1:]

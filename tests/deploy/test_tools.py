@@ -2,31 +2,18 @@
 
 import json
 import os
-import re
-import subprocess
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
-from tests.deploy.files import OVERLAYS, ROOT, Document, of_kind, parsed
+from tests.deploy.files import OVERLAYS, ROOT, of_kind, parsed
+from tests.deploy.judges import BUILT_IN, checkov, custom, fit_crds, fit_what_we_use, of_kubernetes, run
 
 pytestmark = pytest.mark.deploy
 
-KUBERNETES_VERSION = "1.37"
 CRDS = "O2C_CRDS"
 """Environment variable: a folder with the CRD files of the operators, to be asked as well."""
-BUILT_IN = re.compile(r"v1|(apps|batch|policy|autoscaling)/v\d|\w+(\.\w+)*\.k8s\.io/v\d")
-
-
-def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)
-
-
-def custom(path: Path) -> list[Document]:
-    return [each for each in parsed(path.read_text()) if not BUILT_IN.fullmatch(each["apiVersion"])]
 
 
 # ---- Docker
@@ -54,7 +41,7 @@ def test_docker_compose_refuses_a_field_that_it_does_not_know(tools: Path, tmp_p
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kinds_of_kubernetes_fit_their_schemas(tools: Path, rendered: dict[str, Path], overlay: str) -> None:
-    done = run(tools / "kubernetes-validate", "--strict", "--kubernetes-version", KUBERNETES_VERSION, rendered[overlay])
+    done = of_kubernetes(tools, rendered[overlay])
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     checked = [each for each in parsed(rendered[overlay].read_text()) if BUILT_IN.fullmatch(each["apiVersion"])]
@@ -64,52 +51,25 @@ def test_kinds_of_kubernetes_fit_their_schemas(tools: Path, rendered: dict[str, 
 def test_a_misspelt_field_does_not_fit(tools: Path, rendered: dict[str, Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text(rendered["production"].read_text().replace("readinessProbe:", "readynessProbe:"))
-    done = run(tools / "kubernetes-validate", "--strict", "--kubernetes-version", KUBERNETES_VERSION, broken)
-    assert done.returncode != 0
+    assert of_kubernetes(tools, broken).returncode != 0
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kinds_of_the_operators_fit_what_we_use_of_them(rendered: dict[str, Path], overlay: str) -> None:
-    schemas = yaml.safe_load((ROOT / "tests/deploy/custom_resources.yaml").read_text())
     found = custom(rendered[overlay])
     assert len(found) > 20
-    for each in found:
-        name = f"{each['apiVersion']}/{each['kind']}"
-        jsonschema.Draft7Validator({**schemas[name], "definitions": schemas["definitions"]}).validate(each["spec"])
+    fit_what_we_use(found)
 
 
 @pytest.mark.skipif(CRDS not in os.environ, reason=f"{CRDS} names no folder with the operators' CRDs")
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kinds_of_the_operators_fit_their_crds(rendered: dict[str, Path], overlay: str) -> None:
-    schemas = crds(Path(os.environ[CRDS]))
-    for each in custom(rendered[overlay]):
-        jsonschema.Draft7Validator(schemas[each["apiVersion"], each["kind"]]).validate({**each, "metadata": {}})
-
-
-def crds(folder: Path) -> dict[tuple[str, str], Document]:
-    """(apiVersion, kind) → schema that refuses unknown fields."""
-    found = {}
-    for definition in (each for path in folder.glob("*.yaml") for each in parsed(path.read_text())):
-        spec = definition["spec"]
-        for version in spec["versions"]:
-            schema = version["schema"]["openAPIV3Schema"]
-            _close(schema)
-            found[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
-    return found
-
-
-def _close(schema: Document) -> None:
-    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        schema.setdefault("additionalProperties", False)
-    inner = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
-    for each in inner:
-        if isinstance(each, dict):
-            _close(each)
+    fit_crds(custom(rendered[overlay]), Path(os.environ[CRDS]))
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_policy_linter_finds_nothing(tools: Path, rendered: dict[str, Path], overlay: str) -> None:
-    done = _checkov(tools, rendered[overlay])
+    done = checkov(tools, rendered[overlay])
     assert done["failed"] == [], done["failed"]
     assert done["passed"] > 400
 
@@ -117,15 +77,7 @@ def test_the_policy_linter_finds_nothing(tools: Path, rendered: dict[str, Path],
 def test_the_policy_linter_finds_a_writable_root(tools: Path, rendered: dict[str, Path], tmp_path: Path) -> None:
     weak = tmp_path / "weak.yaml"
     weak.write_text(rendered["production"].read_text().replace("readOnlyRootFilesystem: true", "privileged: true"))
-    assert {"CKV_K8S_16", "CKV_K8S_22"} <= {each.split()[0] for each in _checkov(tools, weak)["failed"]}
-
-
-def _checkov(tools: Path, path: Path) -> dict[str, Any]:
-    command = ("--skip-download", "--config-file", ROOT / "deploy/checkov.yaml", "--framework", "kubernetes")
-    done = run(tools / "checkov", *command, "--output", "json", "--file", path)
-    report = json.loads(done.stdout)
-    failed = [f"{each['check_id']} {each['resource']}" for each in report["results"]["failed_checks"]]
-    return {"failed": failed, "passed": report["summary"]["passed"]}
+    assert {"CKV_K8S_16", "CKV_K8S_22"} <= {each.split()[0] for each in checkov(tools, weak)["failed"]}
 
 
 # ---- the whole, as it is applied
@@ -147,16 +99,18 @@ def test_every_reference_is_met(rendered: dict[str, Path], overlay: str) -> None
         assert pod["serviceAccountName"] in accounts
         assert pod["containers"][0]["envFrom"][0]["configMapRef"]["name"] in maps
         labels = deployment["spec"]["template"]["metadata"]["labels"]
-        for kind in ("Service", "PodDisruptionBudget"):
-            selector = of_kind(found, kind)[name]["spec"]["selector"]
-            assert selector.get("matchLabels", selector).items() <= labels.items(), f"{kind} {name}"
-        assert labels["app.kubernetes.io/component"] == name.removeprefix("o2c-")
+        component = name.removeprefix("o2c-")
+        for kind, called in (("Service", name), ("Service", f"o2c-pods-{component}"), ("PodDisruptionBudget", name)):
+            selector = of_kind(found, kind)[called]["spec"]["selector"]
+            assert selector.get("matchLabels", selector).items() <= labels.items(), f"{kind} {called}"
+        assert labels["app.kubernetes.io/component"] == component
+        assert selector.get("matchLabels", selector)["app.kubernetes.io/component"] == component
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_prometheus_and_grafana_are_given_what_they_pick_up(rendered: dict[str, Path], overlay: str) -> None:
     found = parsed(rendered[overlay].read_text())
-    monitoring = [of_kind(found, "PodMonitor")["o2c"], of_kind(found, "PrometheusRule")["o2c"]]
+    monitoring = [*of_kind(found, "PodMonitor").values(), of_kind(found, "PrometheusRule")["o2c"]]
     dashboards = of_kind(found, "ConfigMap")["o2c-dashboards"]
     assert {each["metadata"]["namespace"] for each in (*monitoring, dashboards)} == {"o2c"}
     assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
@@ -175,6 +129,20 @@ def test_production_is_safe_against_the_loss_of_a_machine(rendered: dict[str, Pa
     clusters = of_kind(found, "Cluster")
     assert {each["spec"]["instances"] for each in clusters.values()} == {3}
     assert {each["spec"]["cluster"]["name"] for each in of_kind(found, "ScheduledBackup").values()} == set(clusters)
+
+
+def test_a_changed_password_reaches_postgresql(rendered: dict[str, Path]) -> None:
+    found = parsed(rendered["development"].read_text())
+    secrets = of_kind(found, "Secret")
+    used = {
+        role["passwordSecret"]["name"]
+        for cluster in of_kind(found, "Cluster").values()
+        for role in cluster["spec"]["managed"]["roles"]
+    }
+    assert used == set(secrets)
+    assert {secret["metadata"]["labels"]["cnpg.io/reload"] for secret in secrets.values()} == {"true"}
+    # Elsewhere they are made by hand, as the docs say.
+    assert 'label secret "o2c-$name-database" cnpg.io/reload=true' in (ROOT / "docs" / "deploying.md").read_text()
 
 
 def test_the_restricted_pod_security_is_enforced(rendered: dict[str, Path]) -> None:

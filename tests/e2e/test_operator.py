@@ -51,7 +51,7 @@ async def test_verify_prints_every_check_with_what_it_looked_at(system: System, 
     verdict = (await system.o2c("verify", "--json")).json
     assert verdict["ok"] is True, [check for check in verdict["checks"] if not check["ok"]]
     for check in verdict["checks"]:
-        assert check.keys() == {"name", "ok", "checked", "offending"}
+        assert check.keys() == {"name", "ok", "checked", "offending", "tolerated"}
 
 
 async def test_order_show_tells_the_whole_story_in_the_order_of_time(system: System, deal: Deal) -> None:

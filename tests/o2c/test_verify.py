@@ -68,8 +68,15 @@ def test_one_failed_check_fails_the_verdict_and_the_report_has_its_shape() -> No
     assert not Verdict((good, bad)).ok
     assert msgspec.json.decode(msgspec.json.encode(Verdict((bad,)).as_json())) == {
         "ok": False,
-        "checks": [{"name": "bad", "ok": False, "checked": 3, "offending": ["a"]}],
+        "checks": [{"name": "bad", "ok": False, "checked": 3, "offending": ["a"], "tolerated": False}],
     }
+
+
+def test_what_is_tolerated_is_shown_and_fails_nothing() -> None:
+    known, bad = check("known", Finding(3, ("a",)), tolerated=True), check("bad", Finding(3, ("a",)))
+    assert (known.ok, known.offending) == (False, ("a",))
+    assert Verdict((known,)).ok
+    assert not Verdict((known, bad)).ok
 
 
 def test_findings_add_up() -> None:

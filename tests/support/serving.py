@@ -25,13 +25,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handler: type[Handler]) -> Iterator[str]:
-    """The URL of a server on a free port of loopback, for the length of a block."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+def serving(handler: type[Handler], host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """The URL of a server, for the length of a block. `port` 0: a free one."""
+    with ThreadingHTTPServer((host, port), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": POLL_SECONDS}, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"http://{host}:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()

@@ -14,7 +14,18 @@ RULES = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.y*ml"))
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 
 _WORDS = {"by", "on", "ignoring", "without", "group_left", "group_right", "and", "or", "unless", "sum", "max", "min"}
-_WORDS |= {"topk", "rate", "increase", "deriv", "changes", "absent", "predict_linear", "histogram_quantile"}
+_WORDS |= {
+    "count",
+    "time",
+    "topk",
+    "rate",
+    "increase",
+    "deriv",
+    "changes",
+    "absent",
+    "predict_linear",
+    "histogram_quantile",
+}
 _TOKEN = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*")|(?P<range>\[[^\]]*\])|(?P<matchers>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})"""
     r"""|(?P<grouping>\b(?:by|on|ignoring|without|group_left|group_right)\s*\([^)]*\))|(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)"""

@@ -24,6 +24,16 @@ PLATFORM = {
     "kube_job_status_failed": {"namespace", "job_name"},
     "kubelet_volume_stats_available_bytes": {"namespace", "persistentvolumeclaim"},
     "kubelet_volume_stats_capacity_bytes": {"namespace", "persistentvolumeclaim"},
+    "kube_persistentvolumeclaim_info": {"namespace", "persistentvolumeclaim"},
+    # `namespace` and `pod` are what the Prometheus Operator gives the targets of a PodMonitor.
+    "kafka_controller_kafkacontroller_offlinepartitionscount": {"namespace", "pod"},
+    "kafka_server_replicamanager_underminisrpartitioncount": {"namespace", "pod"},
+    "kafka_server_replicamanager_underreplicatedpartitions": {"namespace", "pod"},
+    "cnpg_pg_replication_streaming_replicas": {"namespace", "pod"},
+    "cnpg_pg_replication_lag": {"namespace", "pod"},
+    "cnpg_pg_stat_archiver_last_failed_time": {"namespace", "pod"},
+    "cnpg_pg_stat_archiver_last_archived_time": {"namespace", "pod"},
+    "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp": {"namespace", "pod"},
 }
 """Metrics of others, with the labels that we rely on."""
 

@@ -171,7 +171,7 @@ class GivenServices(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
-        if request.url.host in self.away:
+        if {request.url.host, request.headers["Host"]} & self.away:
             raise httpx.ConnectError("refused", request=request)
         if request.method == "POST":
             await request.aread()
@@ -187,9 +187,16 @@ class GivenServices(httpx.AsyncBaseTransport):
 class GivenTower:
     """A client of the pages, with what they are made of."""
 
-    def __init__(self, services: GivenServices, rows: GivenRows, names: Sequence[str] = NAMES) -> None:
+    def __init__(
+        self, services: GivenServices, rows: GivenRows, names: Sequence[str] = NAMES, replicas: int = 1
+    ) -> None:
         self.services, self.rows = services, rows
-        self.tower = Tower({}, Peers({name: f"http://{name}" for name in names}, services))
+
+        async def resolve(_: str) -> list[str]:
+            return [f"10.0.0.{number}" for number in range(1, replicas + 1)]
+
+        urls = {name: f"http://{name}" for name in names}
+        self.tower = Tower(Peers(urls, transport=services, resolve=resolve))
         app = FastAPI()
         install_problems(app)
         app.include_router(self.tower.routes(rows))

@@ -1,5 +1,6 @@
 """The pages without a browser: what they show, that they escape it, and that they come when services are away."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -348,3 +349,20 @@ def test_the_oldest_order_on_its_way_is_named(tower: GivenTower) -> None:
     page = tower.get("/tower").text
     assert 'id="pulse-oldest" href="/tower/orders/O-old"' in page
     assert '6 <span class="unit">orders' in page
+
+
+def test_every_replica_has_a_row_and_shared_letters_are_counted_once() -> None:
+    given = GivenTower(GivenServices(), GivenRows(), names=("order",), replicas=2)
+    given.services.away = {"10.0.0.2"}
+    with given.client:
+        page = given.get("/tower").text
+    assert '<span class="small muted">10.0.0.1</span>' in page
+    assert '<span class="small muted">10.0.0.2</span>' in page
+    assert re.search(r"Processes well</dt><dd>1 <span class=\"unit\">of 2<", page)
+    assert page.count("order does not answer") == 1
+    given.services.away = set()
+    given = GivenTower(given.services, GivenRows(), names=("order",), replicas=2)
+    with given.client:
+        page = given.get("/tower").text
+    assert "all well" in page
+    assert re.search(r'Dead letters <span class="count" data-some>1<', page)

@@ -140,38 +140,48 @@ class Figures:
         """The trial balance of today, as receivables keeps it."""
         return (await self._peers.get("receivables", "trial-balance", on=_today().isoformat()))["accounts"]
 
-    async def services(self) -> list[dict[str, Any]]:
-        """Every service's own word on how it is; `away` for one that does not answer."""
-        answers = await asyncio.gather(*(self._status(name) for name in self._peers.names))
+    async def services(self) -> dict[str, Any]:
+        """How every service is: each replica's own word, `away` for one that does not answer, and their sums."""
+        answers = await asyncio.gather(*(self._statuses(name) for name in self._peers.names))
         if not answers:
             raise PeerError("", 0, "no addresses of services are known: set O2C_SERVICE_URLS")
-        return list(answers)
+        replicas = [row for rows in answers for row in rows]
+        return {
+            "replicas": replicas,
+            "well": sum(not row["away"] and not row["missing"] for row in replicas),
+            # Replicas share their letters, and each says them.
+            "letters": sum(max(row.get("letters", 0) for row in rows) for rows in answers),
+        }
 
-    async def _status(self, name: str) -> dict[str, Any]:
-        try:
-            status = await self._peers.get(name, "status")
-            letters = status["dead_letters"]
-            return {
-                "name": name,
-                "away": "",
-                "missing": status["missing"],
-                "events": int(status["events"]),
-                "heard": sum(status["positions"].values()),
-                "lag": sum(status["lag"].values()),
-                "backlog": int(status["relay"]["backlog"]),
-                "letters": letters.get("parked", 0) + letters.get("waiting", 0),
-                "uptime": float(status["uptime_seconds"]),
-            }
-        except PeerError as error:
-            return {"name": name, "away": error.detail}
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return {"name": name, "away": f"{name} answers with a status that this version does not understand"}
+    async def _statuses(self, name: str) -> list[dict[str, Any]]:
+        found = await self._peers.of_replicas(name, "status")
+        return [{"name": name, "address": address, **_shown(name, each)} for address, each in found.items()]
 
     async def _queue(self, service: str, path: str, since: str) -> dict[str, Any]:
         """How long a queue is, up to a limit, and since when one of these entries waits: when it was recorded."""
         page = await self._peers.get(service, path, limit=QUEUE_SHOWN_MAX)
         oldest = min((item[since] for item in page["items"] if item.get(since)), default=None)
         return {"items": len(page["items"]), "more": page["next"] is not None, "since": oldest}
+
+
+def _shown(name: str, status: Any) -> dict[str, Any]:
+    """What the page shows of a replica's status."""
+    if isinstance(status, PeerError):
+        return {"away": status.detail}
+    try:
+        letters = status["dead_letters"]
+        return {
+            "away": "",
+            "missing": status["missing"],
+            "events": int(status["events"]),
+            "heard": sum(status["positions"].values()),
+            "lag": sum(status["lag"].values()),
+            "backlog": int(status["relay"]["backlog"]),
+            "letters": letters.get("parked", 0) + letters.get("waiting", 0),
+            "uptime": float(status["uptime_seconds"]),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {"away": f"{name} answers with a status that this version does not understand"}
 
 
 def _today() -> date:

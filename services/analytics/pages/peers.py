@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from shared.answers import problem_said
+from shared.replicas import Replica, Resolve, replicas_of
 
 READ_SECONDS_MAX = 3.0
 """A page must not hang on a service that does: what is not there by then is shown as away."""
@@ -30,11 +31,22 @@ class PeerError(Exception):
 
 
 class Peers:
-    """Asks services by name. Every call raises PeerError when the service is away, refuses or answers nonsense."""
+    """Asks services by name. Every call raises PeerError when the service is away, refuses or answers nonsense.
 
-    def __init__(self, urls: Mapping[str, str], transport: httpx.AsyncBaseTransport | None = None) -> None:
+    `urls`: who does what is asked; `replica_urls`: names that lead to every replica, to be asked how each is.
+    """
+
+    def __init__(
+        self,
+        urls: Mapping[str, str],
+        replica_urls: Mapping[str, str] | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
         self._urls = dict(urls)
-        self._transport = transport
+        self._replica_urls = {**urls, **(replica_urls or {})}
+        self._transport, self._resolve = transport, resolve
         self._client: httpx.AsyncClient | None = None
         self._closed = False
 
@@ -59,6 +71,19 @@ class Peers:
         response = await self._response(service, "GET", path, READ_SECONDS_MAX, params=given)
         return _json(service, response), response.headers.get("ETag", "")
 
+    async def of_replicas(self, service: str, *path: str) -> dict[str, Any]:
+        """IP address → the JSON that this replica answers, or the PeerError why not; "" where there is only one."""
+        found = await replicas_of(self._replica_urls[service], self._resolve)
+        answers = await asyncio.gather(*(self._of(service, each, path) for each in found))
+        return {each.address: answer for each, answer in zip(found, answers, strict=True)}
+
+    async def _of(self, service: str, replica: Replica, path: tuple[str, ...]) -> Any:
+        try:
+            url, options = replica.url, replica.options
+            return _json(service, await self._response_at(service, url, "GET", path, READ_SECONDS_MAX, **options))
+        except PeerError as error:
+            return error
+
     async def post(
         self, service: str, *path: str, body: Mapping[str, Any] | None = None, etag: str = "", trace: str = ""
     ) -> Any:
@@ -72,6 +97,11 @@ class Peers:
         url = self._urls.get(service)
         if url is None:
             raise PeerError(service, 0, f"the address of {service} is not known: set O2C_SERVICE_URLS")
+        return await self._response_at(service, url, method, path, seconds_max, **options)
+
+    async def _response_at(
+        self, service: str, url: str, method: str, path: tuple[str, ...], seconds_max: float, **options: Any
+    ) -> httpx.Response:
         if self._closed:
             raise PeerError(service, 0, "this page's own service is stopping")
         if self._client is None:  # made inside the running loop, not when the service is only described

@@ -91,8 +91,8 @@ def _failure(error: Exception) -> tuple[int, str, str]:
 class Tower:
     """The pages of one analytics process. When it stops: `end_updates()`, the last answers, `close()`."""
 
-    def __init__(self, urls: Mapping[str, str], peers: Peers | None = None) -> None:
-        self._peers = peers if peers is not None else Peers(urls)
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
         self._live: Live | None = None
 
     def routes(self, commands: Commands) -> APIRouter:
