@@ -10,8 +10,8 @@ gone, and the relays publish again from the event stores. What was seen with aio
 - Adding partitions (`create_partitions`) is not supported (IncompatibleBrokerVersion), nor is reading a group's offsets
   through the admin client (`list_consumer_group_offsets` closes the connection): ask a consumer for `committed`.
 - It forgets nothing (DeleteRecords closes the connection, too), and each question for records looks through all record
-  batches of a partition, on behalf of whoever asks: 1.2 µs of its CPU for each, 24 ms with 20,000 of them. A system that
-  has worked for ten minutes at its full pace feels it: for longer loads there is Apache Kafka.
+  batches of a partition: 1.2 us of its CPU for each, 24 ms with 20,000 of them. A system that has worked for ten
+  minutes at its full pace feels it: for longer loads there is Apache Kafka.
 - No idempotent producer (InitProducerId fails) and no transactions.
 - Joining a group takes half the `session_timeout_ms` of its first member, in steps of a second (5 s at aiokafka's
   default of 10 s), however soon all members are there. Generations are counted from 0, which aiokafka takes for none
