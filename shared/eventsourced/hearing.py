@@ -77,8 +77,11 @@ class Translator:
         if work.poison is None:
             try:
                 message = self._decoders.decode(received)
+                order_id = getattr(message, "order_id", "")
+                if not heard.corr and order_id:  # from outside, where nobody has to name a subject
+                    work.corr = order_id
                 if not heard.trace:
-                    work.trace = child_of("", getattr(message, "order_id", ""))
+                    work.trace = child_of("", order_id)
                 work.commands = self._hears[type(message)](message, heard)
                 work.rows = self._rows(message, heard)
             except Exception as error:  # whatever is wrong with a message is a reason to park it, and only it

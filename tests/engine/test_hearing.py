@@ -98,6 +98,11 @@ def test_a_work_continues_the_trace_and_the_order_of_its_message() -> None:
     assert work.trace != trace
 
 
+def test_without_a_subject_a_work_belongs_to_the_order_that_the_message_names() -> None:
+    (work,) = hear([order_record(1)]).works
+    assert (work.corr, work.cause) == ("O-C-1-1", "order-O-C-1-1@1")
+
+
 def test_rows_of_message_projections_follow_from_the_message() -> None:
     table = Table("orders", (Column("order_id", "text"),), (Column("total", "bigint"),))
     projection = MessageProjection(table, {OrderPlaced: lambda m, _: [(m.order_id, m.total_minor)]})
