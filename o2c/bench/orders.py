@@ -11,6 +11,8 @@ ORDERS_PER_CUSTOMER = 20
 CUSTOMERS_MIN = 20
 SKUS_MIN = 200
 ORDERS_PER_SKU = 10
+POPULATION = 40_000
+"""Larger loads have the customers and articles of so many ordinary orders: a catalogue does not grow with its sales."""
 TAX_RATES_BP = (2000, 500, 0)
 
 
@@ -32,6 +34,11 @@ def ordinary(orders: int) -> Mix:
         tuple(f"BENCH-C{n}" for n in range(max(orders // ORDERS_PER_CUSTOMER, CUSTOMERS_MIN))),
         tuple(f"BENCH-S{n}" for n in range(max(orders // ORDERS_PER_SKU, SKUS_MIN))),
     )
+
+
+def lasting() -> Mix:
+    """For loads of minutes: 2,000 customers and 4,000 articles, whose histories grow with the system."""
+    return ordinary(POPULATION)
 
 
 def registered(mix: Mix) -> list[Customer]:

@@ -32,6 +32,10 @@ LOOK_SECONDS = 0.2
 REDELIVERY_SECONDS = 5.0
 """A batch that was handed back comes again at once, if the partition is still ours."""
 
+FETCHED_BYTES_MAX = 512 * 1024
+"""What is fetched ahead waits in memory, so much for each partition of each topic: a large system has 120 of them. A
+record that is larger comes alone."""
+
 
 class RawCodec:
     """Hands records on as they are: reading them is the consumer's work, where a bad one cannot fail the batch."""
@@ -79,19 +83,12 @@ def subscribe(
         *topics,
         batch=True,
         group_id=group_id,
-        # A group that is new hears everything; without a group (control messages) only what is said from now on.
-        auto_offset_reset="earliest" if group_id else "latest",
-        ack_policy=AckPolicy.NACK_ON_ERROR if group_id else AckPolicy.ACK_FIRST,
         parser=tolerant,
         codec=RawCodec(),
+        **_delivery(group_id),
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=session_ms // 3,
-        max_poll_interval_ms=300_000,
-        rebalance_timeout_ms=10_000,
         fetch_max_wait_ms=wait_ms,
-        fetch_min_bytes=1,
-        max_partition_fetch_bytes=4 * 1024 * 1024,
-        isolation_level="read_uncommitted",  # nobody writes transactions; some brokers deliver aborted ones anyway
     )
 
     async def on_records(records: list[Any]) -> None:
@@ -100,6 +97,21 @@ def subscribe(
     subscriber.get_msg = gathering.take
     subscriber(on_records)
     return subscriber
+
+
+def _delivery(group_id: str | None) -> dict[str, Any]:
+    """What decides what is delivered, when it counts as heard, and how much of it waits in memory."""
+    return {
+        # A group that is new hears everything; without a group (control messages) only what is said from now on.
+        "auto_offset_reset": "earliest" if group_id else "latest",
+        "ack_policy": AckPolicy.NACK_ON_ERROR if group_id else AckPolicy.ACK_FIRST,
+        "max_poll_interval_ms": 300_000,
+        "rebalance_timeout_ms": 10_000,
+        "fetch_min_bytes": 1,
+        "max_partition_fetch_bytes": FETCHED_BYTES_MAX,
+        "fetch_max_bytes": 8 * 1024 * 1024,
+        "isolation_level": "read_uncommitted",  # nobody writes transactions; some brokers deliver aborted ones anyway
+    }
 
 
 class Consumer:

@@ -19,6 +19,7 @@ from faststream.kafka import KafkaBroker
 from shared.contracts.credit import CreditApproved
 from shared.eventsourced import command_queue, gathering
 from shared.eventsourced.cache import StateCache
+from shared.eventsourced.consumer import FETCHED_BYTES_MAX
 from shared.eventsourced.decider import To
 from shared.frame.status import status_of
 from shared.kafka import CONTROL_TOPIC, ensure_topics
@@ -159,6 +160,21 @@ async def test_poison_on_the_wire_stops_nobody(database: Database, fresh_broker:
         status = await status_of(process)
         assert status["dead_letters"] == {"parked": 4}
         assert status["missing"] == {}
+
+
+async def test_a_record_larger_than_what_is_fetched_at_once_comes_alone_and_in_its_turn(
+    database: Database, fresh_broker: Any
+) -> None:
+    servers = await fresh_broker()
+    await topics(servers)
+    async with running(counting_service(), database.settings(servers)) as process:
+        good = orders(3, "C-1")
+        whole: bytes = good[1].value
+        large = whole[:-1] + b',"note":"' + b"x" * (FETCHED_BYTES_MAX + 100_000) + b'"}'
+        good[1] = Record(large, good[1].headers, key=good[1].key)
+        await send(servers, good)
+        await eventually(lambda: _positions(process, 3))
+        assert await counted_in_order(process.pool) == ["O-C-1-1", "O-C-1-2", "O-C-1-3"]
 
 
 async def test_who_is_stopped_on_the_way_into_its_group_does_not_arrive(

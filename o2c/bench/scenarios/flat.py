@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from o2c.bench.asked import Asked
-from o2c.bench.orders import LINES, Mix, generate, ordinary, registered
+from o2c.bench.orders import LINES, Mix, generate, lasting, registered
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured, Rig, rig
 from o2c.outside.world import World
@@ -15,15 +15,13 @@ WINDOW = 3_000
 YOUNG, OLD = 1_000, 100_000
 """Orders in the stores when the first window begins."""
 RATIO_MAX = 1.10
-POPULATION = 40_000
-"""Customers and articles of so many ordinary orders, the same for both: their histories grow with the system."""
 TURNS = ("young", "old", "old", "young")
 """The machine's pace changes by the minute: so it falls on both alike."""
 
 
 async def flat(asked: Asked) -> Outcome:
     """CPU per order and orders per second with 1,000 and with 100,000 orders in the stores."""
-    window, mix = asked.orders or WINDOW, ordinary(POPULATION)
+    window, mix = asked.orders or WINDOW, lasting()
     beside = replace(asked.options, home=asked.options.home / "young")
     async with rig(asked.options, asked.watch) as old:
         filled = await _carried(old, asked, mix, OLD, 1, f"filling up to {OLD:,} orders", new=True)

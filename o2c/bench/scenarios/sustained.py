@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from o2c.bench.asked import SEED, Asked
-from o2c.bench.orders import customers, generate
+from o2c.bench.orders import generate, lasting, registered
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured, Rig, rig
 from o2c.figures import memory_mb_of_all
@@ -36,16 +37,15 @@ class Sample(Value, frozen=True, gc=False):
 
 async def sustained(asked: Asked) -> Outcome:
     """Ten minutes at 80 % of the peak that was measured before: orders under way, lag and memory over the time."""
+    mix = lasting()
     async with rig(asked.options, asked.watch) as stack:
-        rate, peak = asked.rate, 0.0
-        if rate is None:
-            world = World(customers(PEAK_ORDERS), generate(PEAK_ORDERS, seed=SEED), asked.course())
-            peak = (await stack.carry(world, "paid, for the peak")).orders_per_second
-            rate = SHARE_OF_PEAK * peak
+        world = World(registered(mix), generate(PEAK_ORDERS, seed=SEED, mix=mix), replace(asked, rate=None).course())
+        peak = (await stack.carry(world, "paid, for the peak")).orders_per_second
+        rate = asked.rate or SHARE_OF_PEAK * peak
         orders = asked.orders or round(rate * 60 * (asked.minutes or MINUTES))
         # Nothing is held back: what the system cannot carry piles up, and is seen.
         course = asked.course(in_flight=orders, rate=rate)
-        world = World(customers(orders), generate(orders, seed=SEED + 1), course)
+        world = World((), generate(orders, seed=SEED + 1, mix=mix), course)
         samples: list[Sample] = []
         sampling: list[asyncio.Task[None]] = []
         begin = lambda: sampling.append(asyncio.create_task(_watch(stack, world, samples)))  # noqa: E731
