@@ -64,8 +64,8 @@ async def _migrated(name: str, own: Settings, seconds_max: float) -> list[int]:
         try:
             return await _applied(name, own)
         except Exception as error:  # each migration is one transaction: begun again, it is done once
-            if not passes(error):
-                raise
+            if not passes(error) or isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+                raise  # a wrong password is told at once, to who typed it
             reason = f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__}: no answer"
             now = time.monotonic()
             if now - begun >= seconds_max:

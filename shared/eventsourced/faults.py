@@ -15,9 +15,10 @@ T = TypeVar("T")
 WAIT_SECONDS_MIN = 0.05
 WAIT_SECONDS_MAX = 5.0
 
-# SQLSTATE classes that say something about the server or the moment, not about the data: connection, transaction
-# rollback, resources, object state, operator intervention, system error, configuration, internal error.
-_PASSING_SQLSTATES = ("08", "25", "40", "53", "55", "57", "58", "F0", "XX")
+# SQLSTATE classes that say something about the server or the moment, not about the data: connection, transaction state,
+# logging in (a password is changed before all processes have the new one), transaction rollback, resources, object
+# state, operator intervention, system error, configuration, internal error.
+_PASSING_SQLSTATES = ("08", "25", "28", "40", "53", "55", "57", "58", "F0", "XX")
 
 _PASSING = (
     OSError,

@@ -67,7 +67,11 @@ class Prepared(NamedTuple):
 
 
 def prepared(together: Sequence[Rows]) -> Prepared:
-    """Rows of different tables for one statement: where CPU is short, every further one is a turn in a queue."""
+    """Rows of different tables for one statement: where CPU is short, every further one is a turn in a queue.
+
+    In the order of their names, whatever a batch held first: the server plans each statement that it has not seen.
+    """
+    together = sorted(together, key=lambda each: each.table.name)
     arrays = [
         array(values, column.type)
         for each in together

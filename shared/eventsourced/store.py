@@ -70,6 +70,9 @@ async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
         max_size=size_max,
         command_timeout=COMMAND_SECONDS_MAX,
         timeout=5,
+        # asyncpg would forget each statement after five minutes, by a timer that keeps alive what belonged to the task
+        # which first asked it: a batch with all its records. There are few statements, and always the same.
+        max_cached_statement_lifetime=0,
         # What we set, we set for a transaction, and an open one is rolled back in any case: asyncpg's own reset would
         # be one more question and answer for each batch.
         reset=_leave_as_it_is,

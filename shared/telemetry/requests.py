@@ -59,8 +59,8 @@ class Requests:
         token = REQUEST.set(request)
         try:
             await self._app(scope, receive, noted)
+            REQUEST.reset(token)  # not when it raised: then the server, in the same task, has yet to log that
         finally:
-            REQUEST.reset(token)
             self._figures.active -= 1
             route = getattr(scope.get("route"), "path_format", "")
             self._figures.done(scope["method"], route, status, time.perf_counter() - began)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shared.contracts import billing, credit, fulfillment, orders, receivables
 from shared.contracts.messages import contract_of
@@ -11,6 +11,9 @@ from shared.telemetry.histogram import WAITS, Histogram
 
 ORDERS_MAX = 20_000
 """Orders under way that are remembered; with more, the oldest are forgotten and not timed."""
+
+SAID_SECONDS_MAX = 900.0
+"""A stage is timed when it is heard within this time of being said: a rebuild hears all that ever was once more."""
 
 INBOUND = "inbound"
 """In place of the speaker, for messages from outside."""
@@ -59,12 +62,15 @@ class Delays:
 class Stages:
     """From placed to each stage, once per order; for a service that hears all stages, one customer at one replica."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        """`now`: UTC, in seconds since 1970."""
+        self._now = now
         self.seconds = {stage: Histogram(WAITS) for stage in _STAGES.values()}
         self._open: dict[bytes, tuple[float, set[str]]] = {}
 
     def heard(self, received: Sequence[Received]) -> None:
         """A batch is committed; what it says may be in any order."""
+        since = self._now() - SAID_SECONDS_MAX
         for each in received:
             if each.type == _PLACED:
                 self._placed(each)
@@ -74,19 +80,21 @@ class Stages:
         for each in received:
             stage = _STAGES.get(each.type)
             if stage is not None:
-                self._came(each, stage)
+                self._came(each, stage, since)
 
     def _placed(self, message: Received) -> None:
         self._open.setdefault(message.subject, (message.said_at.timestamp(), set()))
         if len(self._open) > ORDERS_MAX:
             del self._open[next(iter(self._open))]
 
-    def _came(self, message: Received, stage: str) -> None:
+    def _came(self, message: Received, stage: str, since: float) -> None:
         order_id = message.subject
         placed_at, seen = self._open.get(order_id, (0.0, None))
         if seen is None or stage in seen:
             return
         seen.add(stage)
-        self.seconds[stage].add(max(message.said_at.timestamp() - placed_at, 0.0))
+        said_at = message.said_at.timestamp()
+        if said_at >= since:
+            self.seconds[stage].add(max(said_at - placed_at, 0.0))
         if stage == "completed":
             del self._open[order_id]

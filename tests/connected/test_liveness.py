@@ -6,12 +6,16 @@ And /health/ready: who has joined Kafka once answers requests whether or not a b
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from shared.errors import UnavailableError
+from shared.eventsourced.letters import count_open
 from shared.frame import running as frame
 from shared.frame import turning
 from shared.frame.running import Running
@@ -140,6 +144,31 @@ async def test_who_has_not_joined_kafka_yet_is_not_ready(database: Database, sta
             assert await ready(process) == (200, set())
         finally:
             await broker.stop()
+
+
+async def test_who_may_not_log_in_for_a_while_waits_and_parks_nothing(database: Database, fresh_broker: Any) -> None:
+    # As when a password was changed and this process does not have the new one yet: the next connection is refused.
+    role = f"{database.prefix}late"
+    administrator = await asyncpg.connect(database.dsn)
+    await administrator.execute(f'CREATE ROLE "{role}" LOGIN SUPERUSER')
+    servers = await fresh_broker()
+    own = replace(database, server=database.server.replace("postgres@", f"{role}@"))
+    try:
+        async with running(counting_service(), own.settings(servers)) as process:
+            await administrator.execute(f'ALTER ROLE "{role}" NOLOGIN')
+            await process.pool.expire_connections()
+            await send(servers, [order_record(1)])
+            await eventually(lambda: _says(process, "consumer"))
+            with pytest.raises(UnavailableError):
+                await process.commands.fetch("SELECT 1")
+            assert (await ready(process))[0] == 503
+            await administrator.execute(f'ALTER ROLE "{role}" LOGIN')
+            await eventually(lambda: _counted(process, 1))
+            assert await count_open(process.pool) == {}
+            await eventually(lambda: _is_ready(process))
+    finally:
+        await administrator.execute(f'DROP ROLE "{role}"')
+        await administrator.close()
 
 
 async def test_who_waits_for_the_database_is_alive(

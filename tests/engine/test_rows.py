@@ -40,14 +40,16 @@ def test_sums_and_extremes_do_not_depend_on_the_order(given_: list[Any]) -> None
     assert merge_rows(ALL, given_) == [("a", None, 8, None, 1, 5)]
 
 
-KEYS = Table("t", (Column("k", "text"),), ())
+KEYS = Table("keys", (Column("k", "text"),), ())
 
 
 def test_one_statement_writes_all_tables_and_takes_one_array_per_column() -> None:
-    both = prepared([Rows(KEYS, [("a",), ("b",)], replace=False), Rows(ALL, [("a", 1, 2, None, 4, 5)], replace=False)])
+    keys, all_ = Rows(KEYS, [("a",), ("b",)], replace=False), Rows(ALL, [("a", 1, 2, None, 4, 5)], replace=False)
+    both = prepared([all_, keys])
+    assert both == prepared([keys, all_]), "one statement for the same tables, in whatever order they come"
     assert both.arrays == ('{"a","b"}', '{"a"}', "{1}", "{2}", "{NULL}", "{4}", "{5}")
     first, second = both.inserts.split("), t2 AS (")
-    assert first == "t1 AS (INSERT INTO t (k) SELECT * FROM unnest($1::text::text[]) ON CONFLICT (k) DO NOTHING"
+    assert first == "t1 AS (INSERT INTO keys (k) SELECT * FROM unnest($1::text::text[]) ON CONFLICT (k) DO NOTHING"
     assert "INSERT INTO merged AS t (k, c_set, " in second
     assert "unnest($2::text::text[], $3::text::bigint[], $4::text::bigint[], " in second
     assert prepared([]) == ("", ())

@@ -83,6 +83,8 @@ def sqlstate(code: str) -> Exception:
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
         ConnectionResetError(),
+        asyncpg.InvalidPasswordError(""),
+        asyncpg.InvalidAuthorizationSpecificationError(""),
     ],
 )
 def test_what_is_of_the_moment_passes(error: Exception) -> None:

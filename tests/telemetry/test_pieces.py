@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ from shared.telemetry.histogram import Histogram
 from shared.telemetry.metrics import Family, Metric, of
 from shared.telemetry.prometheus import rendered
 from shared.telemetry.requests import RequestFigures, Requests
-from shared.telemetry.stages import Delays, Stages
+from shared.telemetry.stages import SAID_SECONDS_MAX, Delays, Stages
 from shared.tracing import REQUEST, Request, caller, child_of, is_sampled, sample, trace_of, traceparent_of
 
 PARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
@@ -218,6 +219,19 @@ async def test_a_sampled_request_has_a_span_and_an_unsampled_one_has_none() -> N
     assert (span.name, span.parent) == ("GET /orders/{order_id}", "")
 
 
+async def test_what_is_logged_of_a_request_that_raised_has_its_trace() -> None:
+    async def raising(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("ours")
+
+    scope = {"type": "http", "method": "GET", "path": "/orders/1", "headers": [(b"traceparent", PARENT.encode())]}
+    with pytest.raises(ValueError, match="ours"):
+        await Requests(raising, RequestFigures(), SimpleNamespace(put=print))(scope, None, None)  # type: ignore[arg-type]
+    request = REQUEST.get()  # as the server finds it, in the task of the request
+    assert request is not None
+    assert request.trace[3:35] == PARENT[3:35]
+    REQUEST.set(None)
+
+
 # ---- on the way
 
 
@@ -226,8 +240,18 @@ def message(kind: str, second: int, order_id: str = "O-1", speaker: str = "order
     return Received(SimpleNamespace(timestamp=0), headers, b"", 0, type=f"o2c.{kind}.v1", speaker=speaker)
 
 
+def noon() -> float:
+    return datetime(2026, 3, 31, 12, 1, tzinfo=UTC).timestamp()
+
+
+def test_what_a_rebuild_hears_again_says_nothing_of_how_fast_we_are_now() -> None:
+    stages = Stages(lambda: noon() + SAID_SECONDS_MAX)
+    stages.heard([message("order.OrderPlaced", 0), message("order.OrderConfirmed", 7)])
+    assert stages.seconds["confirmed"].count == 0
+
+
 def test_an_order_is_timed_once_per_stage() -> None:
-    stages = Stages()
+    stages = Stages(noon)
     confirmed = message("order.OrderConfirmed", 7)
     stages.heard([confirmed, message("order.OrderPlaced", 5), message("billing.Invoiced", 9)])
     stages.heard([confirmed, message("billing.Invoiced", 30), message("billing.Invoiced", 9, "O-unknown")])
@@ -236,7 +260,7 @@ def test_an_order_is_timed_once_per_stage() -> None:
 
 
 def test_an_order_that_people_looked_at_says_nothing_of_how_fast_we_are() -> None:
-    stages = Stages()
+    stages = Stages(noon)
     stages.heard([message("order.OrderPlaced", 0), message("order.OrderHeld", 1)])
     stages.heard([message("order.OrderConfirmed", 50), message("fulfillment.Shipped", 55)])
     assert stages.seconds["confirmed"].count == 0
@@ -245,7 +269,7 @@ def test_an_order_that_people_looked_at_says_nothing_of_how_fast_we_are() -> Non
 
 def test_only_so_many_orders_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.telemetry.stages.ORDERS_MAX", 10)
-    stages = Stages()
+    stages = Stages(noon)
     stages.heard([message("order.OrderPlaced", 0, f"O-{n}") for n in range(10 + 5)])
     stages.heard([message("order.OrderConfirmed", 1, f"O-{n}") for n in (0, 4, 5, 10)])
     assert stages.seconds["confirmed"].count == 2

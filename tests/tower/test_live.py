@@ -88,6 +88,18 @@ async def test_a_slow_source_is_read_less_often_and_one_at_a_time() -> None:
     await live.close()
 
 
+@pytest.mark.parametrize(("waits", "error"), [(True, None), (False, PeerError("order", 0, "does not answer"))])
+async def test_waiting_for_who_does_not_answer_is_no_reason_to_look_away(
+    monkeypatch: pytest.MonkeyPatch, waits: bool, error: Exception | None
+) -> None:
+    monkeypatch.setattr(module, "WAITED_SECONDS", 0.5)
+    counter = Counter(seconds=0.1)
+    counter.error = error
+    source = Source("n", counter.read, seconds=0.01, waits=waits)
+    await module._read(source)
+    assert source.due_at - time.monotonic() <= 0.5
+
+
 async def test_a_value_stays_beside_the_reason_why_there_is_no_newer_one() -> None:
     counter = Counter()
     live = Live([Source("n", counter.read, seconds=0.0)], rendered)

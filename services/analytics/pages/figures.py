@@ -72,7 +72,7 @@ class Figures:
             Source("cycle", self.cycle, 5),
             Source("aging", self.aging, 5),
             Source("balance", self.balance, 5),
-            Source("services", self.services, 2),
+            Source("services", self.services, 2, waits=True),
             Source("credit", lambda: self._queue("credit", "credit-reviews", "requested_at"), 2),
             Source("backorders", lambda: self._queue("fulfillment", "backorders", "queued_at"), 2),
             Source("cash", lambda: self._queue("receivables", "unapplied", "recorded_at"), 2),

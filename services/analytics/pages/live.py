@@ -18,6 +18,8 @@ log = structlog.get_logger()
 TICK_SECONDS = 1.0
 SHARE_MAX = 0.05
 """Of the time, how much one source may keep a store or a service busy: one that takes 1 s is read every 20 s."""
+WAITED_SECONDS = 5.0
+"""The pause where the time went by waiting for somebody who does not answer: how he is, is what everybody looks for."""
 READ_SECONDS_MAX = 6.0
 HEARTBEAT_SECONDS = 15.0
 VIEWERS_MAX = 200
@@ -34,11 +36,12 @@ class Reading:
 
 @dataclass
 class Source:
-    """Something to be read again and again, `seconds` apart at least."""
+    """Something to be read again and again, `seconds` apart at least. `waits`: it asks others, who may not answer."""
 
     name: str
     read: Callable[[], Awaitable[Any]]
     seconds: float = TICK_SECONDS
+    waits: bool = False
     reading: Reading = field(default_factory=Reading)
     due_at: float = 0.0
     task: "asyncio.Task[None] | None" = None
@@ -147,16 +150,20 @@ class Live:
 async def _read(source: Source) -> None:
     """Read once. A value that was there stays beside the reason why there is no newer one."""
     begun = time.monotonic()
-    reading = source.reading
+    reading, waited = source.reading, source.waits
     try:
         async with asyncio.timeout(READ_SECONDS_MAX):
             value = await source.read()
         source.reading = Reading(value, datetime.now(UTC))
     except (PeerError, O2CError, TimeoutError) as error:
         why = str(error) or "it took too long"
+        waited = waited or isinstance(error, PeerError)
         source.reading = Reading(reading.value, reading.at, why)
     except Exception as error:
         log.warning("a figure could not be read", source=source.name, error=f"{type(error).__name__}: {error}")
         source.reading = Reading(reading.value, reading.at, "an error of ours; it is in the log")
     took = time.monotonic() - begun
-    source.due_at = time.monotonic() + max(source.seconds, took * (1 / SHARE_MAX - 1))
+    rest = took * (1 / SHARE_MAX - 1)
+    if waited:
+        rest = min(rest, WAITED_SECONDS)
+    source.due_at = time.monotonic() + max(source.seconds, rest)
