@@ -54,6 +54,8 @@ Row = tuple[Any, ...]
 class StateProjection:
     """One row per aggregate, written anew whenever its state changes. `row(key, state)` → values, None: no row yet.
 
+    Aggregates of several kinds may share a table if their rows have different keys.
+
     `stage`: of a dated table, what of a state is dated. `row` leaves out its two last columns: the stage, and when the
     fact was recorded that led into it. No instant in facts says that: theirs are of the business, and may be years old.
     """

@@ -59,7 +59,6 @@ class Service:
 
     def __post_init__(self) -> None:
         # One statement writes all read rows of a batch, and no row may be written by two of its parts.
-        tables = [p.table for p in self.projections if isinstance(p, StateProjection)]
-        others = {p.table for p in self.projections if not isinstance(p, StateProjection)}
-        assert len(set(tables)) == len(tables), f"{self.name}: two projections of states write one table"
-        assert others.isdisjoint(tables), f"{self.name}: a table of states is written by other projections, too"
+        states = {p.table.name for p in self.projections if isinstance(p, StateProjection)}
+        others = {p.table.name for p in self.projections if not isinstance(p, StateProjection)}
+        assert states.isdisjoint(others), f"{self.name}: a table of states is written by other projections, too"

@@ -73,6 +73,8 @@ async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
         # asyncpg would forget each statement after five minutes, by a timer that keeps alive what belonged to the task
         # which first asked it: a batch with all its records. There are few statements, and always the same.
         max_cached_statement_lifetime=0,
+        statement_cache_size=200,
+        max_cacheable_statement_size=65_536,  # the one that writes all read tables of analytics has 12,000 characters
         # What we set, we set for a transaction, and an open one is rolled back in any case: asyncpg's own reset would
         # be one more question and answer for each batch.
         reset=_leave_as_it_is,

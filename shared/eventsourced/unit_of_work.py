@@ -254,7 +254,7 @@ class UnitOfWork:
 
     def _rows(self, batch: Batch, decided: Decided) -> list[Rows]:
         """The read rows that follow from a batch, each table once."""
-        together = []
+        states: dict[Table, list[Row]] = {}
         at_us = decided.facts[-1].meta.at if decided.facts else 0  # the facts of a batch are recorded at one instant
         for state_projection in self._state_projections:
             changed = (
@@ -263,7 +263,8 @@ class UnitOfWork:
                 if decider.name == state_projection.decider.name
             )
             if rows := state_rows(state_projection, changed):
-                together.append(Rows(state_projection.table, rows, replace=True))
+                states.setdefault(state_projection.table, []).extend(rows)
+        together = [Rows(table, rows, replace=True) for table, rows in states.items()]
         by_table = fact_rows(self._fact_projections, decided.facts)
         for work in batch.works:
             if work.error is None and not work.waits:
