@@ -42,10 +42,8 @@ async def _from_facts(connection: Any, projections: Sequence[FactProjection]) ->
         if not rows:
             return count
         found = fact_rows(projections, [decode_fact(*row[:4]) for row in rows])
-        await write_rows(
-            connection,
-            prepared([Rows(t, merged, replace=False) for t, of_t in found.items() if (merged := merge_rows(t, of_t))]),
-        )
+        merged = [Rows(table, merge_rows(table, of_table), replace=False) for table, of_table in found.items()]
+        await write_rows(connection, prepared(merged))
         count, position = count + len(rows), rows[-1]["notification_id"]
 
 
@@ -76,8 +74,7 @@ async def _from_states(connection: Any, projection: StateProjection) -> None:
         if not rows:
             done.append((last, state, since_us))
         found = state_rows(projection, [d for d in done if d[0] != f"{decider.name}-"])
-        if found:
-            await write_rows(connection, prepared([Rows(projection.table, found, replace=True)]))
+        await write_rows(connection, prepared([Rows(projection.table, found, replace=True)]))
         done.clear()
         if not rows:
             return

@@ -49,7 +49,7 @@ def _merged(column: Column, old: Any, new: Any) -> Any:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one table: one at least, one per key at most. `replace`: each is the whole truth; else it is merged."""
+    """Rows of one table, at most one per key. `replace`: each is the whole truth; else it is merged."""
 
     table: Table
     rows: Sequence[Row]
@@ -69,9 +69,10 @@ class Prepared(NamedTuple):
 def prepared(together: Sequence[Rows]) -> Prepared:
     """Rows of different tables for one statement: where CPU is short, every further one is a turn in a queue.
 
-    In the order of their names, whatever a batch held first: the server plans each statement that it has not seen.
+    Tables without rows are left out. In the order of their names, whatever a batch held first: the server plans each
+    statement that it has not seen.
     """
-    together = sorted(together, key=lambda each: each.table.name)
+    together = sorted((each for each in together if each.rows), key=lambda each: each.table.name)
     arrays = [
         array(values, column.type)
         for each in together

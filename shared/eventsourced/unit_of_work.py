@@ -262,18 +262,16 @@ class UnitOfWork:
                 for stream, (state, _, decider) in decided.states.items()
                 if decider.name == state_projection.decider.name
             )
-            if rows := state_rows(state_projection, changed):
-                states.setdefault(state_projection.table, []).extend(rows)
-        together = [Rows(table, rows, replace=True) for table, rows in states.items()]
+            states.setdefault(state_projection.table, []).extend(state_rows(state_projection, changed))
         by_table = fact_rows(self._fact_projections, decided.facts)
         for work in batch.works:
             if work.error is None and not work.waits:
                 for table, row in work.rows:
                     by_table.setdefault(table, []).append(row)
-        for table, found in by_table.items():
-            if rows := merge_rows(table, found):
-                together.append(Rows(table, rows, replace=False))
-        return together
+        return [
+            *(Rows(table, rows, replace=True) for table, rows in states.items()),
+            *(Rows(table, merge_rows(table, rows), replace=False) for table, rows in by_table.items()),
+        ]
 
     async def _snapshot(self, connection: Any, decided: Decided, entries: dict[str, Cached]) -> None:
         snapshots: list[tuple[str, int, Decider[Any, Any, Any], bytes]] = []
