@@ -4,7 +4,7 @@ The number of statements depends on what kinds of things a batch holds, never on
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,6 +151,7 @@ class UnitOfWork:
         watch = Lap()
         wanted = {to.stream: to.decider for work in batch.works for to in work.commands}
         loaded = await self._store.load(connection, wanted) if wanted else {}
+        at_once = set(loaded)
         self.figures.load.add(watch.lap())
         now_us = time.time_ns() // 1000
         while True:
@@ -168,13 +169,19 @@ class UnitOfWork:
             if numbering is not None:
                 numbering.restart()
             decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, self._blocked)
+            # Reactions led to streams that nobody named before: prove the cached ones, read the others.
             unproven = {stream: decided.read[stream] for stream in decided.read if stream not in loaded}
             if not unproven:
-                break
-            # Reactions led to streams that nobody named before: prove the cached ones, read the others.
+                if _settled(batch.works, decided, at_once):
+                    break
+                self._remember({}, loaded)
+                unproven = decided.read  # all of them, as they are at one instant
             found = await self._store.load(connection, unproven)
+            believed = {**loaded, **guessed}
             loaded.update(found)
-            if not decided.missing and all(found[s].version == entry.version for s, entry in guessed.items()):
+            at_once = set(found)
+            same = not decided.missing and all(found[s].version == believed[s].version for s in found)
+            if same and _settled(batch.works, decided, at_once):
                 break
         self.figures.decide.add(watch.lap())
         return decided, loaded
@@ -289,6 +296,15 @@ class UnitOfWork:
                 self._store.cache.put(stream, entry)
         for stream, entry in entries.items():
             self._store.cache.put(stream, entry)
+
+
+def _settled(works: Iterable[Work], decided: Decided, at_once: Set[str]) -> bool:
+    """Whether what was decided follows from states that were true together. `at_once`: read by one statement.
+
+    What is written is proven by its versions when it is written. A failure writes nothing, and may come from streams
+    that were read one after the other while another writer changed them both.
+    """
+    return decided.read.keys() <= at_once or all(work.error is None for work in works)
 
 
 def fact_rows(projections: Sequence[FactProjection], facts: Iterable[Recorded]) -> dict[Table, list[Row]]:

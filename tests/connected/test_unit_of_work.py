@@ -1,6 +1,8 @@
 """One batch, one transaction: races, numbers, read rows, snapshots of states, and as few statements as promised."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 
 from shared.errors import DomainError
 from shared.eventsourced.cache import StateCache
-from shared.eventsourced.decider import To
+from shared.eventsourced.decider import Decider, To
+from shared.eventsourced.facts import Recorded
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.rebuilding import rebuild
 from shared.eventsourced.store import Store
@@ -17,7 +20,7 @@ from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Work
 from tests.connected.support_engine import Database, OpenReplica, Replica
 from tests.engine.records import order_record
-from tests.engine.toy import NUMBERED, AddCoins, WriteReceipt, jar, toy_service
+from tests.engine.toy import NUMBERED, AddCoins, Count, Counted, Tally, WriteReceipt, jar, toy_service
 
 pytestmark = pytest.mark.connected
 
@@ -66,6 +69,49 @@ async def test_a_reaction_on_a_cached_stream_that_was_outdated_is_decided_again(
         await (here, there)[n % 2].do(add(f"C-{n}", f"O-{n}"))
     versions = [e["originator_version"] for e in await here.events() if e["originator_id"] == "tally-all"]
     assert versions == [1, 2, 3, 4]
+
+
+door: Decider[Any, Any, Any] = Decider(
+    "door",
+    Tally(),
+    lambda state, command: [] if state.count else [Counted(command.customer_id)],
+    lambda state, event: Tally(state.count + 1),
+    (Counted,),
+)
+
+
+def _lock_once(state: Tally, command: Count) -> Sequence[Counted]:
+    if state.count:
+        raise RuntimeError("a lock is locked before its door was closed")
+    return [Counted(command.customer_id)]
+
+
+lock = replace(door, name="lock", decide=_lock_once)
+
+
+def _lock_what_is_closed(facts: Sequence[Recorded]) -> Sequence[To[Any]]:
+    return [
+        To(lock, f.fact.customer_id, Count(f.fact.customer_id)) for f in facts if f.originator_id.startswith("door")
+    ]
+
+
+async def test_nothing_fails_for_having_read_two_streams_while_another_writer_changed_both(
+    open_replica: OpenReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = toy_service(deciders=(door, lock), reactions=_lock_what_is_closed, says={}, projections=())
+    here, there = await open_replica(service), await open_replica(service)
+    load, close = here.store.load, To(door, "D", Count("D"))
+
+    async def overtaken(connection: Any, wanted: Any) -> Any:
+        loaded = await load(connection, wanted)
+        if "door-D" in wanted:
+            await there.do(close)  # so the door is seen as it was before this, and the lock as it is after it
+        return loaded
+
+    monkeypatch.setattr(here.store, "load", overtaken)
+    work = await here.do(close)
+    assert not work.facts
+    assert len(await here.events()) == 2
 
 
 async def test_a_work_that_is_refused_leaves_nothing_and_the_rest_of_its_batch_is_committed(replica: Replica) -> None:
