@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,15 +187,54 @@ async def test_a_clerk_retries_a_dead_letter_after_repair_and_drops_another(
     assert payment["unapplied_minor"] == 0
 
 
-async def test_a_refusal_is_shown_as_the_service_said_it(system: System, deal: Deal, tower: Tower) -> None:
+async def _about_to_be_refused(system: System, deal: Deal, tower: Tower) -> Locator:
+    """The entry of an order, with a reason typed and a name that credit refuses."""
     await _waits_for_a_decision(system, deal)
     await tower.open("/tower/queues/credit")
     entry = tower.entry(deal.order_id())
     await entry.locator("summary").click()
     await entry.get_by_label("Your name").fill("policy")
+    await entry.get_by_label("Reason").fill("They have always paid")
+    return entry
+
+
+async def _approves_with_the_reason_typed_before(entry: Locator, tower: Tower) -> None:
+    await expect(entry.get_by_label("Reason")).to_have_value("They have always paid")
+    await entry.get_by_label("Your name").fill("Ada")
+    await entry.get_by_role("button", name="Approve").click()
+    await tower.told("is approved")
+
+
+async def test_a_refusal_is_shown_as_the_service_said_it_and_nothing_need_be_typed_again(
+    system: System, deal: Deal, tower: Tower
+) -> None:
+    entry = await _about_to_be_refused(system, deal, tower)
     await entry.get_by_role("button", name="Approve").click()
     await tower.told("is what decisions without a person are signed with")
     await expect(tower.entry(deal.order_id())).to_have_count(1)
+    await _approves_with_the_reason_typed_before(entry, tower)
+
+
+async def test_what_a_service_may_still_do_is_not_called_refused_and_what_was_typed_waits_for_it(
+    system: System, deal: Deal, tower: Tower
+) -> None:
+    entry = await _about_to_be_refused(system, deal, tower)
+    credit = system.stack.services["credit"].identity
+    assert credit is not None
+    os.kill(credit.pid, signal.SIGSTOP)
+    try:
+        await entry.get_by_role("button", name="Approve").click(timeout=SECONDS_MAX * 1000)
+        await tower.told("Perhaps done. credit: credit does not answer in time")
+        await expect(tower.page.get_by_text("The queue cannot be shown")).to_have_count(1)
+    finally:
+        os.kill(credit.pid, signal.SIGCONT)
+
+    async def back() -> bool:
+        await tower.open("/tower/queues/credit")
+        return bool(await entry.count())
+
+    await eventually_true(back)
+    await _approves_with_the_reason_typed_before(entry, tower)
 
 
 async def test_an_account_is_held_and_released(system: System, deal: Deal, tower: Tower) -> None:

@@ -24,7 +24,7 @@ ANSWER_SECONDS_MAX = 30.0
 VIEWER_RETRY_SECONDS = 2.0
 
 _AWAY = re.compile(r'(?:class="away">|bad">away</span> <span class="small">|The queue cannot be shown: )([^<]*)')
-_SLOW = ("Timeout", "it took too long", "no answer within")
+_SLOW = ("Timeout", "not answer in time", "it took too long", "no answer within")
 """A page waits 3 s for the others, and they wait 2 s for their stores, and they say so when that is not enough, as on
 a machine on which six processes start."""
 

@@ -161,12 +161,16 @@ class GivenRows:
 
 
 class GivenServices(httpx.AsyncBaseTransport):
-    """The other services: answers by path, refusals by (method, path), and who is away. Keeps what was posted."""
+    """The other services: answers by path, refusals by (method, path), who is away, and who hears and does not answer.
+
+    Keeps what was posted.
+    """
 
     def __init__(self) -> None:
         self.answers = dict(ANSWERS)
         self.problems: dict[str, tuple[int, dict[str, Any]]] = {}
         self.away: set[str] = set()
+        self.silent: set[str] = set()
         self.posted: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -176,6 +180,8 @@ class GivenServices(httpx.AsyncBaseTransport):
         if request.method == "POST":
             await request.aread()
             self.posted.append(request)
+        if request.url.host in self.silent:
+            raise httpx.ReadTimeout("no answer", request=request)
         if path in self.problems:
             status, problem = self.problems[path]
             return httpx.Response(status, json=problem)

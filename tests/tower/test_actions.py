@@ -127,7 +127,21 @@ def test_a_letter_that_fails_again_is_said_to(tower: GivenTower) -> None:
 
 def test_a_service_that_is_away_is_said_to_be(tower: GivenTower) -> None:
     tower.services.away = {"credit"}
-    assert "credit does not answer" in tower.after("approve", **DECISION)
+    page = tower.after("approve", **DECISION)
+    assert "credit does not answer" in page
+    assert "Refused." in page
+
+
+@pytest.mark.parametrize("status", [0, 500, 503])
+def test_what_may_be_done_all_the_same_is_not_said_to_be_refused(tower: GivenTower, status: int) -> None:
+    if status:
+        tower.services.problems["/credit-reviews/O-7/approve"] = (status, {"detail": "no answer from the store"})
+    else:
+        tower.services.silent = {"credit"}
+    page = tower.after("approve", **DECISION)
+    assert "<strong>Perhaps done.</strong> credit: " in page
+    assert "look before you repeat it" in page
+    assert "Refused." not in page
 
 
 @pytest.mark.parametrize("name", ["approve", "decline"])

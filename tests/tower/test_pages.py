@@ -305,6 +305,15 @@ def test_what_is_unknown_or_unreadable_is_a_page_as_well(tower: GivenTower) -> N
     assert tower.get("/tower/queues/credit?cursor=" + "x" * 500).status_code == 422
 
 
+def test_the_money_that_was_asked_for_comes_first(tower: GivenTower) -> None:
+    account = tower.services.answers["/accounts/C-1"]
+    credits = [{**CREDIT, "source_id": f"PAY-{n}"} for n in (1, 2, 3)]
+    tower.services.answers["/accounts/C-1"] = {**account, "unapplied": credits}
+    page = tower.get("/tower/queues/cash/C-1?source=PAY-2").text
+    places = [page.index(f'aria-label="PAY-{n}"') for n in (2, 1, 3)]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [

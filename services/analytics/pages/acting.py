@@ -24,7 +24,7 @@ MISSING: Mapping[str, str] = {"by": "your name must be filled in, so that everyb
 """What is said of a field that was left empty, where there is more to say."""
 
 Notice = dict[str, Any]
-"""`ok`, `text`, and, for what was refused, `reasons`: (field, message) each."""
+"""`ok`, `text`, and, for what was refused, `reasons`: (field, message) each. `unsure`: perhaps it is done."""
 
 
 class ForeignFormError(Exception):
@@ -65,6 +65,9 @@ async def outcome(queues: Queues, name: str, form: Mapping[str, str], trace: str
             raise ContractError([Problem(f, "missing", MISSING.get(f, "must be filled in")) for f in empty])
         answer = await queues.act(action, form, trace)
     except PeerError as error:
+        if error.may_be_done:
+            text = f"{error.service}: {error.detail}. It may be done all the same: look before you repeat it."
+            return {"ok": False, "unsure": True, "text": text, "reasons": []}
         refused = "changed since this page was loaded; look again" if error.status == 412 else error.detail
         return _refused(f"{error.service}: {refused}", error.reasons)
     except ContractError as error:
@@ -72,7 +75,7 @@ async def outcome(queues: Queues, name: str, form: Mapping[str, str], trace: str
     if isinstance(answer, dict) and answer.get("stopped_by"):
         return _refused(f"It failed again: {answer['stopped_by']}", ())
     known = {**form, **(answer if isinstance(answer, dict) else {})}
-    return {"ok": True, "text": action.done.format_map(_Words({**known, **action.told(known)}))}
+    return {"ok": True, "unsure": False, "text": action.done.format_map(_Words({**known, **action.told(known)}))}
 
 
 class _Words(dict[str, Any]):
@@ -83,7 +86,7 @@ class _Words(dict[str, Any]):
 
 
 def _refused(text: str, reasons: tuple[tuple[str, str], ...]) -> Notice:
-    return {"ok": False, "text": text, "reasons": [list(reason) for reason in reasons]}
+    return {"ok": False, "unsure": False, "text": text, "reasons": [list(reason) for reason in reasons]}
 
 
 def set_notice(response: Response, notice: Notice) -> None:
@@ -100,6 +103,7 @@ def read_notice(request: Request) -> Notice | None:
     try:
         notice = json.loads(base64.urlsafe_b64decode(request.cookies.get(NOTICE_COOKIE, "")))
         reasons = [(str(field), str(message)) for field, message in notice["reasons"]]
-        return {"ok": bool(notice["ok"]), "text": str(notice["text"]), "reasons": reasons}
+        known = {name: bool(notice[name]) for name in ("ok", "unsure")}
+        return {**known, "text": str(notice["text"]), "reasons": reasons}
     except (ValueError, KeyError, TypeError):
         return None

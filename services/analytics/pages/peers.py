@@ -18,16 +18,33 @@ CONNECTIONS_MAX = 20
 
 
 class PeerError(Exception):
-    """A service that did not do what it was asked. `status` 0: it did not answer at all."""
+    """A service that did not do what it was asked, as far as is known. `status` 0: it did not answer at all.
 
-    def __init__(self, service: str, status: int, detail: str, reasons: tuple[tuple[str, str], ...] = ()) -> None:
+    `reached`: whether it may have heard what was asked.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        status: int,
+        detail: str,
+        reasons: tuple[tuple[str, str], ...] = (),
+        *,
+        reached: bool = False,
+    ) -> None:
         super().__init__(detail)
         self.service, self.status, self.detail, self.reasons = service, status, detail, reasons
+        self._reached = reached
 
     @property
     def is_refusal(self) -> bool:
         """Whether the service understood and said no, rather than being away or broken."""
         return 400 <= self.status < 500
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether what was asked for may be done all the same: it was heard, and not refused."""
+        return self._reached and not self.is_refusal
 
 
 class Peers:
@@ -115,12 +132,16 @@ class Peers:
         try:
             async with asyncio.timeout(seconds_max):
                 response = await self._client.request(method, whole, timeout=seconds_max, **options)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.InvalidURL) as error:
             raise PeerError(service, 0, f"{service} does not answer ({type(error).__name__})") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            slow = isinstance(error, httpx.TimeoutException | TimeoutError)
+            how = "in time" if slow else f"({type(error).__name__})"
+            raise PeerError(service, 0, f"{service} does not answer {how}", reached=True) from error
         if response.is_error:
             problem = problem_said(response)
             detail = problem.detail or f"{service} answers {problem.line}"
-            raise PeerError(service, problem.status, detail, problem.reasons)
+            raise PeerError(service, problem.status, detail, problem.reasons, reached=True)
         return response
 
 
@@ -128,4 +149,4 @@ def _json(service: str, response: httpx.Response) -> Any:
     try:
         return response.json()
     except ValueError as error:
-        raise PeerError(service, 0, f"{service} answers something that is not JSON") from error
+        raise PeerError(service, 0, f"{service} answers something that is not JSON", reached=True) from error

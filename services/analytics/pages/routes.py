@@ -41,7 +41,7 @@ Id = Annotated[str, Path(max_length=ID_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f]+$
 """An id; those that a bank gave may have slashes in them."""
 
 Mark = Annotated[str, Query(max_length=ID_LENGTH_MAX)]
-"""What is marked in a story: every line that names it."""
+"""What the reader comes for: marked in a story, first in a list."""
 
 
 def page_route(live: Live) -> type[APIRoute]:
@@ -207,8 +207,9 @@ def _queue_routes(router: APIRouter, live: Live, queues: Queues) -> None:
         return await _shown(request, live, "letters.html", letters=found, problems=problems)
 
     @router.get("/tower/queues/cash/{customer_id}")
-    async def cash(customer_id: Id, request: Request) -> Response:
+    async def cash(customer_id: Id, request: Request, source: Mark = "") -> Response:
         account, etag = await queues.account(customer_id)
+        account["unapplied"].sort(key=lambda credit: credit["source_id"] != source)  # what was asked for comes first
         return await _shown(request, live, "apply.html", account=account, etag=etag, customer_id=customer_id)
 
     @router.get("/tower/queues/{name}")

@@ -1,4 +1,5 @@
 // Live panels: server-sent events replace the content of elements named by `data-live`; a reader can pause them.
+// And forms: what was refused need not be typed again, and no form is sent twice.
 "use strict";
 
 const state = document.getElementById("live-state");
@@ -60,6 +61,37 @@ if (pause) {
   });
   connect();
 }
+
+// What was typed into a form that is refused is there again on the page that says why.
+const TYPED = "o2c-typed";
+
+function fields(form, hidden) {
+  return [...form.querySelectorAll("input")].filter((input) => (input.type === "hidden") === hidden);
+}
+
+// The hidden fields say what a form is about; the version of it that was seen is not part of that.
+function about(form) {
+  return JSON.stringify(fields(form, true).map((input) => (input.name === "etag" ? "" : input.value)));
+}
+
+// Kept until its form is there again: the queue of a service that is away shows none.
+function giveBack() {
+  if (document.querySelector(".notice.good[data-outcome]") !== null) sessionStorage.removeItem(TYPED);
+  const typed = JSON.parse(sessionStorage.getItem(TYPED));
+  if (typed === null) return;
+  const form = [...document.querySelectorAll("form[method=post]")].find((form) => about(form) === typed.about);
+  if (!form) return;
+  sessionStorage.removeItem(TYPED);
+  fields(form, false).forEach((input, place) => (input.value = typed.values[place] ?? input.value));
+  form.closest("details")?.setAttribute("open", "");
+}
+
+giveBack();
+document.addEventListener("submit", ({ target: form }) => {
+  if (form.method !== "post") return;
+  const values = fields(form, false).map((input) => input.value);
+  sessionStorage.setItem(TYPED, JSON.stringify({ about: about(form), values }));
+});
 
 // A second click while the first is on its way would only be refused.
 document.addEventListener("submit", (event) => {
