@@ -10,20 +10,29 @@ from o2c.services import Services
 POLL_SECONDS = 0.2
 
 
-async def settled(http_urls: Mapping[str, str], *, seconds_max: float) -> bool:
-    """Whether, within this time, all services were ready with nothing left to say or to hear, twice in a row."""
+async def settled(http_urls: Mapping[str, str], *, seconds_max: float) -> float | None:
+    """Since when (`time.monotonic`) all services are ready with nothing left to say or to hear, seen thrice in a row.
+
+    None: that is not so within this time.
+    """
     until = time.monotonic() + seconds_max
-    quiet, before = 0, -1
+    quiet, before, since = 0, -1, 0.0
     async with Services(http_urls) as services:
-        while quiet < 2:
+        while quiet < 3:
+            looked = time.monotonic()
             statuses = (await services.statuses()).values()
             events = sum(status.get("events", 0) for status in statuses)
-            quiet = quiet + 1 if events == before and all(map(at_rest, statuses)) else 0
+            if not all(map(at_rest, statuses)):
+                quiet = 0
+            elif quiet and events == before:
+                quiet += 1
+            else:
+                quiet, since = 1, looked
             before = events
-            if time.monotonic() > until:
-                return False
+            if looked > until:
+                return None
             await asyncio.sleep(POLL_SECONDS)
-    return True
+    return since
 
 
 def at_rest(status: Mapping[str, Any]) -> bool:

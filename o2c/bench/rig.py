@@ -27,7 +27,8 @@ ORDERS_PER_SECOND_MIN = 20
 class Measured(Value, frozen=True, gc=False):
     """What it cost to carry orders from placed to paid. `cpu_seconds` by process of the stack; the driver is `driver`.
 
-    `seconds`: from the first order sent until the last is paid. `missing`: what was not finished, for people.
+    `seconds`: from the first order sent until the last is paid and all that follows from it is written everywhere.
+    `missing`: what was not finished, for people.
     """
 
     orders: int
@@ -55,7 +56,7 @@ class Measured(Value, frozen=True, gc=False):
 
     @property
     def orders_per_second(self) -> float:
-        """Orders, placed to paid."""
+        """Orders, placed to paid and projected."""
         return self.orders / self.seconds
 
     def as_json(self) -> dict[str, Any]:
@@ -97,7 +98,7 @@ class Rig:
 
     async def rest(self) -> None:
         """Wait until nothing is under way. UnavailableError if that takes too long."""
-        if not await settled(self.where.http_urls, seconds_max=SETTLE_SECONDS_MAX):
+        if await settled(self.where.http_urls, seconds_max=SETTLE_SECONDS_MAX) is None:
             raise UnavailableError("the services do not come to rest; see their logs")
 
     async def carry(
@@ -128,8 +129,9 @@ class Rig:
             watch=lambda: self.watch(what, world.progress.finished, total),
             prepared=prepared,
         )
-        seconds = time.monotonic() - world.started
-        await settled(self.where.http_urls, seconds_max=SETTLE_SECONDS_MAX)
+        # Not over before all is journalled and projected, which comes after the last payment is heard of.
+        ended = await settled(self.where.http_urls, seconds_max=SETTLE_SECONDS_MAX) or time.monotonic()
+        seconds = ended - world.started
         ((events_before, cpu_before),) = before
         cpu = {name: used - cpu_before.get(name, 0.0) for name, used in self.cpu().items()}
         return Measured(

@@ -21,7 +21,10 @@ from shared.contracts.inbound import Customer, Order, Payment
 from shared.contracts.messages import Message
 
 CHUNK = 500
-"""Orders that are sent at once."""
+"""Orders that are sent at once, at most."""
+
+LINGER_SECONDS = 0.02
+"""Orders that come at a rate are sent so often: shops that have many do not send each alone."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,12 @@ class World:
         """The orders, as many as may be on their way and no faster than the course says."""
         while self.published < len(self.orders):
             room = min(self._room(), CHUNK)
-            if room <= 0:
-                await asyncio.sleep(0.005)
-                continue
-            chunk = self.orders[self.published : self.published + room]
-            await self._say(publisher, chunk)
-            self.published += len(chunk)
+            if room > 0:
+                chunk = self.orders[self.published : self.published + room]
+                await self._say(publisher, chunk)
+                self.published += len(chunk)
+            if room < CHUNK:
+                await asyncio.sleep(LINGER_SECONDS if self._course.rate else 0.005)
 
     def _room(self) -> int:
         room = self._course.in_flight_max - (self.published - self.progress.finished)

@@ -18,7 +18,7 @@ from o2c.bench.rig import Measured
 from o2c.bench.scenarios import SCENARIOS, flat, scenario
 from o2c.bench.scenarios.hot import compared
 from o2c.bench.scenarios.latency import TimedWorld
-from o2c.bench.scenarios.sustained import Sample, parts_of
+from o2c.bench.scenarios.sustained import Sample, growth, parts_of
 from o2c.main import app
 from o2c.outside.heard import Confirmed, Placed, Reserved, Said
 from o2c.outside.plan import ALL_IN_FULL
@@ -177,6 +177,8 @@ def test_a_load_that_piles_up_is_seen_in_its_last_third() -> None:
     assert means["end"] > means["middle"] > 2 * means["start"]
     assert min(s.under_way for s in parts["start"]) > 10  # the warm-up does not count
     assert all(parts_of(samples[:1]).values())
+    assert growth({"start": 2_000.0, "end": 6_000.0}, 1_000.0) == 3.0
+    assert growth({"start": 10.0, "end": 900.0}, 1_000.0) == 0.9  # less than a second's load is no backlog
 
 
 # ---- the command

@@ -1,8 +1,8 @@
-"""Whether the system can keep on: minutes of load at 80 % of its own peak, with backlog and memory watched."""
+"""Whether the system can keep on: minutes of load at 80 % of its own peak, with backlog, lag and memory watched."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from o2c.figures import memory_mb_of_all
 from o2c.outside.world import World
 from o2c.services import Services
 from o2c.stack import SERVICES
+from shared.contracts.inbound import Customer
 from shared.values import Value
 
 MINUTES = 10.0
@@ -24,7 +25,10 @@ WARM_UP = 0.1
 """The part of the load that comes before the first samples count: caches fill, statistics are made."""
 MEMORY_MB_MAX = 200.0
 GROWTH_MAX = 1.5
-"""Under way at the end, times that at the start: what waits at 80 % of the peak comes and goes."""
+"""What waits in the last third, times that in the first: at 80 % of the peak it comes and goes."""
+
+MESSAGES_PER_ORDER = 13
+"""What the service that hears most hears of an order: less than a second's load that waits is no backlog."""
 
 
 class Sample(Value, frozen=True, gc=False):
@@ -39,13 +43,16 @@ async def sustained(asked: Asked) -> Outcome:
     """Ten minutes at 80 % of the peak that was measured before: orders under way, lag and memory over the time."""
     mix = lasting()
     async with rig(asked.options, asked.watch) as stack:
-        world = World(registered(mix), generate(PEAK_ORDERS, seed=SEED, mix=mix), replace(asked, rate=None).course())
-        peak = (await stack.carry(world, "paid, for the peak")).orders_per_second
-        rate = asked.rate or SHARE_OF_PEAK * peak
+        customers: Sequence[Customer] = registered(mix)
+        peak, rate = None, asked.rate
+        if not rate:
+            world = World(customers, generate(PEAK_ORDERS, seed=SEED, mix=mix), replace(asked, rate=None).course())
+            peak = (await stack.carry(world, "paid, for the peak")).orders_per_second
+            customers, rate = (), SHARE_OF_PEAK * peak
         orders = asked.orders or round(rate * 60 * (asked.minutes or MINUTES))
         # Nothing is held back: what the system cannot carry piles up, and is seen.
         course = asked.course(in_flight=orders, rate=rate)
-        world = World((), generate(orders, seed=SEED + 1, mix=mix), course)
+        world = World(customers, generate(orders, seed=SEED + 1, mix=mix), course)
         samples: list[Sample] = []
         sampling: list[asyncio.Task[None]] = []
         begin = lambda: sampling.append(asyncio.create_task(_watch(stack, world, samples)))  # noqa: E731
@@ -83,29 +90,36 @@ def parts_of(samples: Sequence[Sample]) -> dict[str, Sequence[Sample]]:
     return {"start": counted[:third], "middle": counted[-2 * third :][:third], "end": counted[-third:]}
 
 
-def _outcome(measured: Measured, samples: Sequence[Sample], peak: float, rate: float) -> Outcome:
+def _outcome(measured: Measured, samples: Sequence[Sample], peak: float | None, rate: float) -> Outcome:
     parts = parts_of(samples)
     under_way = {when: _mean([s.under_way for s in part]) for when, part in parts.items()}
+    lag = {when: _mean([s.lag for s in part]) for when, part in parts.items()}
     largest = max((max(s.memory_mb.values()) for s in samples), default=0.0)
     figures: dict[str, Any] = {
-        "peak_orders_per_second": round(peak, 1),
+        **({} if peak is None else {"peak_orders_per_second": round(peak, 1)}),
         "rate": round(rate, 1),
         **measured.as_json(),
         "seconds": round(measured.seconds, 1),
         "samples": len(samples),
         "orders_under_way": {**under_way, "max": max((s.under_way for s in samples), default=0)},
-        "lag_of_the_slowest_service": {when: _mean([s.lag for s in part]) for when, part in parts.items()},
+        "lag_of_the_slowest_service": lag,
         "memory_mb": {
             name: {when: _mean([s.memory_mb[name] for s in part]) for when, part in parts.items()} for name in SERVICES
         },
         "cpu_seconds": {name: round(seconds, 2) for name, seconds in measured.cpu_seconds.items()},
     }
-    growth = round(under_way["end"] / max(under_way["start"], 1.0), 2)
+    piled_up, behind = growth(under_way, rate), growth(lag, MESSAGES_PER_ORDER * rate)
     floors = (
-        Floor("orders under way at the end, times those at the start", growth, GROWTH_MAX, at_most=True),
+        Floor("orders under way at the end, times those at the start", piled_up, GROWTH_MAX, at_most=True),
+        Floor("lag of the slowest service at the end, times that at the start", behind, GROWTH_MAX, at_most=True),
         Floor("memory of the largest service, MB", round(largest, 1), MEMORY_MB_MAX, at_most=True),
     )
     return Outcome(figures, floors, measured.missing)
+
+
+def growth(waiting: Mapping[str, float], a_second: float) -> float:
+    """The last third's, times the first's or a second's load, whichever is more."""
+    return round(waiting["end"] / max(waiting["start"], a_second), 2)
 
 
 def _mean(values: Sequence[float]) -> float:
