@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx
 
 from shared.answers import problem_said
-from shared.errors import ConflictError, DomainError, NotFoundError, UnavailableError
+from shared.errors import ConflictError, DomainError, NotFoundError, UnavailableError, in_words
 from shared.replicas import Replica, Resolve, replicas_of
 
 ANSWER_SECONDS_MAX = 10.0
@@ -113,7 +113,7 @@ class Services:
                 "(docs/runbooks/ConsumerStuck.md)" + ("" if method == "GET" else "; what was asked may still be done")
             ) from error
         except httpx.TransportError as error:
-            raise UnavailableError(f"{service} does not answer at {url}: {type(error).__name__} {error}") from error
+            raise UnavailableError(f"{service} does not answer at {url}: {in_words(error)}") from error
         if response.is_error:
             raise _problem(service, response)
         return response

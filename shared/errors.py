@@ -72,3 +72,11 @@ class UnavailableError(O2CError):
     """A dependency is away or a queue is full; try again later."""
 
     code = "unavailable"
+
+
+def in_words(error: BaseException) -> str:
+    """What kind of error it is and what it says, for logs and for people; some libraries' say their kind themselves."""
+    kind, said = type(error).__name__, str(error)
+    if not said:
+        return f"{kind}: no answer" if isinstance(error, TimeoutError) else kind
+    return said if said.startswith(kind) else f"{kind}: {said}"

@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tests.support.brokers import (
 )
 from tests.support.databases import create_database, drop_database
 from tests.support.examples import USUAL
-from tests.support.homes import temporary_home
+from tests.support.homes import complaints, temporary_home
 
 # How fast a machine is at the moment is no property of the code: no deadlines.
 settings.register_profile("whole", deadline=None, max_examples=USUAL)
@@ -46,6 +47,17 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     if not any(item.get_closest_marker(name) for item in items for name in ("connected", "e2e", "faults")):
         return None
     return _choice(config).sentence
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what the processes under test complained of meanwhile."""
+    report = yield
+    if report.failed and (said := complaints(datetime.fromtimestamp(call.start, UTC).isoformat())):
+        report.sections.append(("what the services logged", said))
+    return report
 
 
 def _choice(config: pytest.Config) -> Choice:

@@ -11,7 +11,7 @@ import typer
 from o2c.commands.output import AsJson, Exit, err, explained, fail, out, print_json, run
 from o2c.environment import settings
 from o2c.stack import SERVICES
-from shared.errors import UnavailableError
+from shared.errors import UnavailableError, in_words
 from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.migrating import check_tables
 from shared.eventsourced.migrating import migrate as migrate_store
@@ -66,7 +66,7 @@ async def _migrated(name: str, own: Settings, seconds_max: float) -> list[int]:
         except Exception as error:  # each migration is one transaction: begun again, it is done once
             if not passes(error) or isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
                 raise  # a wrong password is told at once, to who typed it
-            reason = f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__}: no answer"
+            reason = in_words(error)
             now = time.monotonic()
             if now - begun >= seconds_max:
                 raise UnavailableError(f"{name}: the database is away, after {now - begun:.0f} s: {reason}") from error

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from shared.errors import ContractError, O2CError, UnavailableError
+from shared.errors import ContractError, O2CError, UnavailableError, in_words
 from shared.settings import problems_of
 
 
@@ -89,9 +89,9 @@ def explained() -> Iterator[None]:
     except _DATABASE_REFUSES as error:
         fail(f"the database refuses: {error}", Exit.WRONG)
     except (httpx.TransportError, KafkaError) as error:
-        fail(f"{type(error).__name__}: {error or 'no answer'}; see `o2c status`", Exit.UNREACHABLE)
+        fail(f"{in_words(error)}; see `o2c status`", Exit.UNREACHABLE)
     except (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, ConnectionError, TimeoutError) as error:
-        fail(f"{type(error).__name__}: {error or 'no answer'}; is the stack up? (`o2c status`)", Exit.UNREACHABLE)
+        fail(f"{in_words(error)}; is the stack up? (`o2c status`)", Exit.UNREACHABLE)
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -14,6 +14,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
+from shared.errors import in_words
 from shared.eventsourced.faults import Backoff, isolating, passes
 from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator, sift
@@ -162,7 +163,7 @@ class Consumer:
             except PositionsMoved:
                 self.positions = {}  # read anew above, where a store that is away meanwhile is waited for
             except Exception as error:
-                self.fault = f"{type(error).__name__}: {error}"
+                self.fault = in_words(error)
                 log.warning("consumer waits", fault=self.fault)
                 await self._backoff.wait()
                 if not passes(error) or time.monotonic() - started > PATIENCE_SECONDS:

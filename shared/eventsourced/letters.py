@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import ContractError, DomainError
+from shared.errors import ContractError, DomainError, in_words
 from shared.values import Value
 
 BODY_KEPT_MAX = 1_000_000
@@ -69,7 +69,7 @@ def reason_of(error: Exception) -> tuple[str, str]:
         case DomainError():
             return error.code, error.message
         case _:
-            return "failed", f"{type(error).__name__}: {error}"
+            return "failed", in_words(error)
 
 
 async def insert_letters(connection: Any, letters: Sequence[tuple[Letter, str, str, str]]) -> None:

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from eventsourcing.utils import TopicError
 
-from shared.errors import O2CError
+from shared.errors import O2CError, in_words
 from shared.eventsourced.facts import Recorded, stored_name
 from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.fresh import Appended, Fresh, Placed
@@ -163,7 +163,7 @@ class Relay:
                 backoff.reset()
                 await self._lead(connection, producer)
             except Exception as error:
-                self.fault = f"{type(error).__name__}: {error}"
+                self.fault = in_words(error)
                 log.warning("relay starts over", fault=self.fault, passes=passes(error))
                 await backoff.wait()
             finally:

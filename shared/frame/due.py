@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from shared.errors import in_words
 from shared.eventsourced.commands import Commands
 from shared.eventsourced.service import Service
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
@@ -32,6 +33,6 @@ async def do_what_is_due(service: Service, commands: Commands, unit: UnitOfWork)
                     log.error("what is due cannot be done", stream=to.stream, error=str(work.error))
                 did |= bool(work.facts)
         except Exception as error:
-            log.warning("what is due waits", error=f"{type(error).__name__}: {error}")
+            log.warning("what is due waits", error=in_words(error))
         if not did:
             await asyncio.sleep(DUE_SECONDS)

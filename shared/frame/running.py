@@ -13,7 +13,7 @@ import structlog
 
 from shared.contracts.catalogue import SPEAKERS, contracts
 from shared.contracts.messages import contract_of
-from shared.errors import UnavailableError
+from shared.errors import UnavailableError, in_words
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.command_queue import CommandQueue
 from shared.eventsourced.consumer import Consumer
@@ -124,7 +124,7 @@ class Running:
             except Exception as error:
                 if not (passes(error) or isinstance(error, asyncpg.InvalidCatalogNameError)):
                     raise
-                self._missing["store"] = f"{type(error).__name__}: {error}"
+                self._missing["store"] = in_words(error)
                 log.warning("store is away", error=self._missing["store"])
                 await backoff.wait()
             else:
@@ -232,7 +232,7 @@ class Running:
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                self._missing["kafka"] = f"{type(error).__name__}: {error}"
+                self._missing["kafka"] = in_words(error)
                 log.warning("kafka is away", error=self._missing["kafka"])
                 await backoff.wait()
             else:
@@ -313,14 +313,14 @@ class Running:
                     await self.letters.prune(self.settings.dead_letters_kept_days)
                 await self.resending.check(self.consumer.gaps)
             except Exception as error:
-                log.warning("watching was disturbed", error=f"{type(error).__name__}: {error}")
+                log.warning("watching was disturbed", error=in_words(error))
 
     async def _find_kafka(self) -> None:
         """Create topics that went; a broker that is away is said in `missing`, also by who has nothing to publish."""
         try:
             await self.kafka.ensure_topics()
         except Exception as error:
-            self._missing["kafka"] = f"{type(error).__name__}: {error}"
+            self._missing["kafka"] = in_words(error)
             raise
         self._missing.pop("kafka", None)
 
@@ -384,7 +384,7 @@ class Running:
             asking.cancel()
             return f"no answer within {STORE_ANSWER_SECONDS_MAX:g} s"
         error = asking.exception()
-        return None if error is None else f"{type(error).__name__}: {error}"
+        return None if error is None else in_words(error)
 
     @property
     def uptime_seconds(self) -> float:

@@ -160,7 +160,11 @@ async def _on_o2c_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    problems = [Problem(_path(e["loc"]), str(e["type"]), str(e["msg"])) for e in error.errors()]
+    problems = [
+        # Pydantic says before what a check of ours says that it is an error of a value.
+        Problem(_path(e["loc"]), str(e["type"]), str(e["msg"]).removeprefix("Value error, "))
+        for e in error.errors()
+    ]
     found = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} found; nothing was stored"
     return problem_response(422, found, "invalid", problems)
 

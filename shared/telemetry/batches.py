@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from shared.errors import in_words
 from shared.eventsourced.fresh import Placed
 from shared.eventsourced.work import Work
 from shared.telemetry.spans import LINKS_MAX, Kind, Span, Spans
@@ -31,7 +32,7 @@ class BatchSpans:
             if sampled:
                 self._worked(works, sampled, seconds)
         except Exception as error:
-            log.warning("a batch has no spans", error=f"{type(error).__name__}: {error}")
+            log.warning("a batch has no spans", error=in_words(error))
 
     def said(self, topic: str, public: Sequence[Placed], seconds: float) -> None:
         """Messages were sent in this order, which took so long, and have just been acknowledged."""
@@ -40,7 +41,7 @@ class BatchSpans:
             if sampled:
                 self._said(topic, len(public), sampled, seconds)
         except Exception as error:
-            log.warning("a batch has no spans", error=f"{type(error).__name__}: {error}")
+            log.warning("a batch has no spans", error=in_words(error))
 
     def _worked(self, works: Sequence[Work], sampled: Sequence[Work], seconds: float) -> None:
         end = time.time_ns()

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from shared.errors import in_words
+
 log = structlog.get_logger()
 
 SEND_SECONDS_MAX = 5
@@ -26,7 +28,7 @@ class Collector:
         try:
             yield
         except Exception as error:
-            log.warning(f"{self._what} are not exported", error=f"{type(error).__name__}: {error}")
+            log.warning(f"{self._what} are not exported", error=in_words(error))
         if self.took == self._away:
             self._away = not self.took
             log.warning(f"the collector of {self._what} is {'away' if self._away else 'back'}")

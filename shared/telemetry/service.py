@@ -10,6 +10,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from shared.contracts.orders import OrderConfirmed, OrderPlaced
+from shared.errors import in_words
 from shared.eventsourced.fresh import Placed
 from shared.eventsourced.letters import count_open
 from shared.eventsourced.reading import Received
@@ -73,7 +74,7 @@ class Telemetry:
             if self._stages is not None:
                 self._stages.heard(received)
         except Exception as error:
-            log.warning("a batch is not timed", error=f"{type(error).__name__}: {error}")
+            log.warning("a batch is not timed", error=in_words(error))
 
     @property
     def pushes(self) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.contracts.credit import CreditApproved
 from shared.contracts.shape import PROBLEMS_MAX, problems_of
-from shared.errors import ConcurrencyError, ContractError, DomainError, UnavailableError
+from shared.errors import ConcurrencyError, ContractError, DomainError, UnavailableError, in_words
 from shared.eventsourced.cache import ENTRY_BYTES, Cached, StateCache
 from shared.eventsourced.faults import isolating, passes, unavailable
 from shared.eventsourced.migrating import ENGINE_MIGRATIONS, MigrationError, migration_files
@@ -31,6 +31,19 @@ from tests.engine.toy import CoinsAdded
 )
 def test_the_lane_of_a_key_is_pinned(key: str, lane: int) -> None:
     assert lane_of(key) == lane
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KafkaConnectionError("refused"), "KafkaConnectionError: refused"),
+        (OSError("disk"), "OSError: disk"),
+        (TimeoutError(), "TimeoutError: no answer"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_an_error_says_its_kind_once(error: Exception, words: str) -> None:
+    assert in_words(error) == words
 
 
 @given(st.text(st.characters(codec="utf-8")))

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from services.analytics.pages.peers import PeerError
-from shared.errors import O2CError, UnavailableError
+from shared.errors import O2CError, UnavailableError, in_words
 
 log = structlog.get_logger()
 
@@ -121,7 +121,7 @@ class Live:
                 if self._show():
                     self._wake()
             except Exception as error:
-                log.warning("the panels could not be shown", error=f"{type(error).__name__}: {error}")
+                log.warning("the panels could not be shown", error=in_words(error))
             await asyncio.sleep(TICK_SECONDS)
 
     def _wake(self) -> None:
@@ -160,7 +160,7 @@ async def _read(source: Source) -> None:
         waited = waited or isinstance(error, PeerError)
         source.reading = Reading(reading.value, reading.at, why)
     except Exception as error:
-        log.warning("a figure could not be read", source=source.name, error=f"{type(error).__name__}: {error}")
+        log.warning("a figure could not be read", source=source.name, error=in_words(error))
         source.reading = Reading(reading.value, reading.at, "an error of ours; it is in the log")
     took = time.monotonic() - begun
     rest = took * (1 / SHARE_MAX - 1)
