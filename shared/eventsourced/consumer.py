@@ -19,7 +19,8 @@ from shared.eventsourced.faults import Backoff, isolating, passes
 from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator, sift
 from shared.eventsourced.reading import Received, read
-from shared.eventsourced.unit_of_work import Batch, Position, PositionsMoved, UnitOfWork
+from shared.eventsourced.unit_of_work import Batch, UnitOfWork
+from shared.eventsourced.writing import Position, PositionsMoved
 from shared.telemetry.engine import HearingFigures, Lap
 
 log = structlog.get_logger()

@@ -13,8 +13,8 @@ from shared.contracts.catalogue import INBOUND_TOPICS, contract_of
 from shared.eventsourced.policy import Hears
 from shared.eventsourced.projecting import MessageProjection, Row, Table
 from shared.eventsourced.reading import Decoders, Received
-from shared.eventsourced.unit_of_work import Position
 from shared.eventsourced.work import Work
+from shared.eventsourced.writing import Position
 from shared.tracing import child_of
 
 

@@ -41,10 +41,8 @@ ON CONFLICT (digest) DO UPDATE SET attempts = d.attempts + 1, status = excluded.
     reason = excluded.reason, resolved_at = NULL
 """
 
-BLOCKED_MAX = 1_000
-"""With so many open letters or more, a batch asks about its own streams only: what it costs has a bound."""
-BLOCKED = f"SELECT stream FROM dead_letters WHERE status IN ('parked', 'waiting') AND stream <> '' LIMIT {BLOCKED_MAX}"
-BLOCKED_AMONG = "SELECT DISTINCT stream FROM dead_letters WHERE status IN ('parked', 'waiting') AND stream = ANY ($1)"
+BLOCKED = "SELECT DISTINCT stream FROM dead_letters WHERE status IN ('parked', 'waiting') AND stream = ANY ($1)"
+"""Which of these streams have an open letter."""
 
 
 COUNTED_MAX = 10_000
@@ -98,4 +96,6 @@ async def insert_letters(connection: Any, letters: Sequence[tuple[Letter, str, s
 
 def storable(value: str) -> str:
     """PostgreSQL's text holds no NUL; half of a surrogate pair cannot be sent either."""
+    if value.isascii() and "\x00" not in value:
+        return value
     return value.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -10,7 +10,7 @@ import msgspec
 from shared.contracts.messages import Contract
 from shared.contracts.shape import problems_of
 from shared.errors import ContractError, Problem
-from shared.eventsourced.letters import Letter
+from shared.eventsourced.letters import Letter, storable
 from shared.eventsourced.policy import Heard
 from shared.eventsourced.publishing import SEQUENCE_MAX, lane_of_bytes, source_of
 from shared.tracing import traceparent_of
@@ -57,7 +57,7 @@ class Received(msgspec.Struct, gc=False):
     @property
     def stream(self) -> str:
         """The speaker's stream: our ids read `stream@version`. Inbound messages do not wait for each other."""
-        return self.id.rpartition("@")[0] if self.speaker else ""
+        return storable(self.id.rpartition("@")[0]) if self.speaker else ""
 
     @property
     def subject(self) -> bytes:

@@ -17,7 +17,7 @@ import structlog
 
 from shared.eventsourced.publishing import LANES, SEQUENCE_MAX
 from shared.eventsourced.relay import Relay
-from shared.eventsourced.unit_of_work import Position
+from shared.eventsourced.writing import Position
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from typing import Any
 from shared.eventsourced.facts import Fact, Meta, Recorded, fact
 from shared.eventsourced.mapper import encode_fact
 from shared.eventsourced.publishing import lane_of
-from shared.eventsourced.store import append
+from shared.eventsourced.writing import Draft, write_batch
 from shared.values import Value
 
 DO = "; stop the service and run `o2c restored {0}` (docs/restoring.md)"
@@ -112,7 +112,8 @@ async def _fill(
         said = known.get((lane, sequence), Said("", "", ""))
         lost = Lost(lane, sequence, said.id, said.type, said.number)
         facts.append(Recorded(stream, version, lost, meta))
-    await append(connection, facts, [encode_fact(each.fact, meta) for each in facts], [lane] * len(facts))
+    encoded = [encode_fact(each.fact, meta) for each in facts]
+    await write_batch(connection, Draft(facts, encoded, [lane] * len(facts)))
 
 
 async def _skip_numbers(connection: Any, numbers: Sequence[str]) -> None:

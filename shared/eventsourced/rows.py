@@ -59,11 +59,15 @@ class Rows:
 class Prepared(NamedTuple):
     """Rows of any number of tables, ready to be written by one statement.
 
-    `inserts`: parts of its WITH, each with a comma behind it; `arrays`: what its first parameters are, one a column.
+    `inserts`: parts of its WITH, each with a comma before it, none of which begins before its part `written` is done.
+    `arrays`: what its first parameters are, one a column.
     """
 
     inserts: str
     arrays: tuple[str, ...]
+
+
+NO_ROWS = Prepared("", ())
 
 
 def prepared(together: Sequence[Rows]) -> Prepared:
@@ -84,7 +88,7 @@ def prepared(together: Sequence[Rows]) -> Prepared:
 async def write_rows(connection: Any, rows: Prepared) -> None:
     """Write rows of any number of tables with one statement; none if there are none."""
     if rows.inserts:
-        await connection.execute(f"WITH {rows.inserts}done AS (SELECT) SELECT", *rows.arrays)
+        await connection.execute(f"WITH written AS (SELECT){rows.inserts} SELECT", *rows.arrays)
 
 
 @lru_cache(1_000)  # an entry for each set of tables that is written together: few of those that are possible
@@ -92,7 +96,7 @@ def _inserts(tables: tuple[tuple[Table, bool], ...]) -> str:
     parts: list[str] = []
     parameters = 0
     for table, replace in tables:
-        parts.append(f"t{len(parts) + 1} AS ({_insert(table, parameters, replace=replace)}), ")
+        parts.append(f", t{len(parts) + 1} AS ({_insert(table, parameters, replace=replace)})")
         parameters += len(table.all_columns)
     return "".join(parts)
 
@@ -101,17 +105,19 @@ def _insert(table: Table, parameters: int, *, replace: bool) -> str:
     """One INSERT for any number of rows; `parameters`: how many there are before its own."""
     names = ", ".join(column.name for column in table.all_columns)
     arrays = ", ".join(f"${n}::text::{c.type}[]" for n, c in enumerate(table.all_columns, parameters + 1))
+    # Rows wait for the store's lock: who held some of them while waiting for it would wait for ever.
+    insert = f"({names}) SELECT * FROM unnest({arrays}) WHERE EXISTS (SELECT FROM written)"
     if table.appended:
-        return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})"
+        return f"INSERT INTO {table.name} {insert}"
     keys = ", ".join(column.name for column in table.key)
     if not table.columns:
-        return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({keys}) DO NOTHING"
+        return f"INSERT INTO {table.name} {insert} ON CONFLICT ({keys}) DO NOTHING"
     updates = {c.name: ("excluded.{0}" if replace else _ON_CONFLICT[c.merge]).format(c.name) for c in table.columns}
     if table.dated:
         stage, since = table.columns[-2].name, table.columns[-1].name
         updates[since] = f"CASE WHEN t.{stage} = excluded.{stage} THEN t.{since} ELSE excluded.{since} END"
     return (
-        f"INSERT INTO {table.name} AS t ({names}) SELECT * FROM unnest({arrays}) "
+        f"INSERT INTO {table.name} AS t {insert} "
         f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{name} = {value}' for name, value in updates.items())}"
     )
 

@@ -1,18 +1,14 @@
-"""The event store on asyncpg: load many streams with one query, append many facts at once, in commit order."""
+"""The event store on asyncpg: load many streams with one query, from the cache, snapshots and the facts behind them."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from shared.errors import ConcurrencyError
 from shared.eventsourced.arrays import array
 from shared.eventsourced.cache import Cached, StateCache
 from shared.eventsourced.decider import Decider
-from shared.eventsourced.facts import Recorded
-from shared.eventsourced.fresh import Appended, Placed
 from shared.eventsourced.mapper import decode_fact, decode_state, encode_state
 
 _FACTS_BEHIND = """
@@ -28,8 +24,6 @@ ON CONFLICT (originator_id) DO UPDATE
 SET originator_version = excluded.originator_version, topic = excluded.topic, state = excluded.state
 WHERE s.originator_version < excluded.originator_version
 """
-
-_EVENT_COLUMNS = ("originator_id", "originator_version", "topic", "state", "notification_id", "lane", "sequence")
 
 SNAPSHOT_BYTES_MIN = 32_768
 """A snapshot is worth its row after this many bytes of facts (about 150), or after twice the size of the last one:
@@ -137,35 +131,6 @@ class Store:
             assert version == entry.version + 1, f"{stream}: version {version} follows {entry.version}"
             state = decider.evolve(entry.state, decode_fact(stream, version, topic, data).fact)
             found[stream] = entry.grown(decider, state, version, len(data))
-
-
-async def append(
-    connection: Any, facts: Sequence[Recorded], encoded: Sequence[tuple[str, bytes]], lanes: Sequence[int | None]
-) -> Appended:
-    """Append facts in order, with two statements, under the store's lock. ConcurrencyError: another writer was first.
-
-    COPY costs the server and us half of what an INSERT from arrays does.
-    """
-    counts = Counter(lane for lane in lanes if lane is not None)
-    # The lock is taken by this first statement, and held until the commit.
-    places = await connection.fetch(
-        "SELECT * FROM take_places($1, $2, $3)", list(counts), list(counts.values()), len(facts)
-    )
-    heads = dict(places)
-    after: int = heads.pop(None)
-    public: list[Placed] = []
-    records = []
-    for number, (fact, (topic, state), lane) in enumerate(zip(facts, encoded, lanes, strict=True), after + 1):
-        sequence = None
-        if lane is not None:
-            sequence = heads[lane] = heads[lane] + 1
-            public.append(Placed(fact, lane, sequence))
-        records.append((fact.originator_id, fact.originator_version, topic, state, number, lane, sequence))
-    try:
-        await connection.copy_records_to_table("events", columns=_EVENT_COLUMNS, records=records)
-    except asyncpg.UniqueViolationError as error:
-        raise ConcurrencyError(f"another writer was first: {error.detail}") from error
-    return Appended(after, after + len(facts), public)
 
 
 def due_snapshot(decider: Decider[Any, Any, Any], entry: Cached) -> bytes | None:

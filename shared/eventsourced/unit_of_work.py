@@ -1,26 +1,27 @@
-"""One batch, one transaction: load → decide in memory → append, positions, rows, letters → commit.
+"""One batch, one transaction: load → decide in memory → write, with everything it was decided on proven.
 
-The number of statements depends on what kinds of things a batch holds, never on how many.
+Most batches ask the store twice: for what they load, and to write. Never does it depend on how much a batch holds.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.errors import ConcurrencyError, ContractError, Problem, UnavailableError
 from shared.eventsourced.cache import Cached
 from shared.eventsourced.decider import Decider
 from shared.eventsourced.facts import Recorded
 from shared.eventsourced.fresh import Appended
-from shared.eventsourced.letters import BLOCKED, BLOCKED_AMONG, BLOCKED_MAX, Letter, insert_letters, reason_of
+from shared.eventsourced.letters import BLOCKED, Letter, insert_letters, reason_of
 from shared.eventsourced.mapper import encode_fact
 from shared.eventsourced.projecting import FactProjection, Row, StateProjection, Table
 from shared.eventsourced.publishing import lane_of
-from shared.eventsourced.rows import Prepared, Rows, merge_rows, prepared, state_rows, write_rows
+from shared.eventsourced.rows import Rows, merge_rows, prepared, state_rows
 from shared.eventsourced.service import Service
-from shared.eventsourced.store import Store, append, due_snapshot, save_snapshots
+from shared.eventsourced.store import Store, due_snapshot, save_snapshots
 from shared.eventsourced.work import Decided, Numbering, Pass, Work
+from shared.eventsourced.writing import Draft, NumbersTaken, Position, PositionsMoved, WaitingChanged, write_batch
 from shared.telemetry.engine import Lap, WorkFigures
 
 OPTIMISTIC_ATTEMPTS = 2
@@ -33,8 +34,8 @@ FACT_BYTES_MAX = 700_000
 """A fact that is larger could not be said: with its headers it fits no batch (see `shared.kafka`), and the relay would
 stop at it for ever."""
 
-Position = tuple[str, int]
-"""(speaker, lane)"""
+BLOCKED_KEPT_MAX = 10_000
+"""So many streams with open letters are remembered; of more, only those of the batch in hand."""
 
 
 @dataclass(slots=True)
@@ -49,8 +50,18 @@ class Batch:
     finish: Callable[[Any], Awaitable[None]] | None = None
 
 
-class PositionsMoved(ConcurrencyError):
-    """Another consumer has heard these messages; read the positions again."""
+class _Outcome(NamedTuple):
+    """What a batch led to: what is written, and what is remembered when it is.
+
+    `loaded`: the streams as they were; `entries`: those that changed, as they are then; `numbers`: the last ones then.
+    """
+
+    draft: Draft
+    letters: Sequence[tuple[Letter, str, str, str]]
+    snapshots: Sequence[tuple[str, int, Decider[Any, Any, Any], bytes]]
+    loaded: Mapping[str, Cached]
+    entries: Mapping[str, Cached]
+    numbers: Mapping[str, int]
 
 
 class UnitOfWork:
@@ -71,7 +82,7 @@ class UnitOfWork:
         self._store = store
         self._on_commit = on_commit
         self._on_worked = on_worked
-        self._blocked: frozenset[str] = frozenset()
+        self._blocked: Set[str] = frozenset()
         self._numbers: Mapping[str, int] = {}
         self._key_fields = {fact: says.contract.key for fact, says in service.says.items()}
         self._state_projections = [p for p in service.projections if isinstance(p, StateProjection)]
@@ -95,8 +106,10 @@ class UnitOfWork:
                 appended = await self._attempt(batch, alone=attempt >= OPTIMISTIC_ATTEMPTS)
             except PositionsMoved:
                 raise
-            except ConcurrencyError:
+            except ConcurrencyError as error:
                 self.conflicts += 1
+                if isinstance(error, WaitingChanged):
+                    await self._look_who_waits(self._pool, batch)
             else:
                 if appended is not None:
                     self._on_commit(appended)
@@ -115,25 +128,30 @@ class UnitOfWork:
             if alone:
                 async with connection.transaction():
                     numbering = await self._lock(connection)
-                    decided, loaded = await self._decide(connection, batch, numbering)
-                    appended, entries = await self._write(connection, batch, decided, loaded, numbering)
+                    await self._look_who_waits(connection, batch)
+                    written = await self._decide_and_write(connection, batch, numbering)
             else:
-                numbering = self._numbering(self._numbers)
-                decided, loaded = await self._decide(connection, batch, numbering)
-                if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
-                    return None
-                async with connection.transaction():
-                    if numbering is not None and numbering.used:
-                        known, numbering = numbering, await self._lock(connection)
-                        if numbering is None or numbering.first != known.first:
-                            decided = self._decide_again(batch, numbering, loaded)
-                        else:
-                            numbering = known
-                    appended, entries = await self._write(connection, batch, decided, loaded, numbering)
-            self._remember(entries, loaded)
-            if numbering is not None and numbering.used:
-                self._numbers = numbering.last
-            return appended
+                written = await self._decide_and_write(connection, batch, self._numbering(self._numbers))
+        if written is None:
+            return None
+        appended, outcome = written  # committed: only now it may be remembered
+        self._remember(outcome)
+        return appended
+
+    async def _decide_and_write(
+        self, connection: Any, batch: Batch, numbering: Numbering | None
+    ) -> tuple[Appended | None, _Outcome] | None:
+        """None: there was nothing to write."""
+        decided, loaded = await self._decide(connection, batch, numbering)
+        if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
+            return None
+        outcome = self._outcome(batch, decided, loaded, numbering)
+        try:
+            return await self._write(connection, batch, outcome), outcome
+        except NumbersTaken as taken:
+            numbering = self._numbering(taken.last)
+            outcome = self._outcome(batch, self._decide_again(batch, numbering, loaded), loaded, numbering)
+            return await self._write(connection, batch, outcome), outcome
 
     def _numbering(self, last: Mapping[str, int]) -> Numbering | None:
         return Numbering(self._service.series, last) if self._service.series else None
@@ -168,13 +186,15 @@ class UnitOfWork:
 
             if numbering is not None:
                 numbering.restart()
-            decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, self._blocked)
+            decided = Pass(known, self._service.reactions, numbering, now_us).decide(
+                batch.works, self._blocked & _streams(batch)
+            )
             # Reactions led to streams that nobody named before: prove the cached ones, read the others.
             unproven = {stream: decided.read[stream] for stream in decided.read if stream not in loaded}
             if not unproven:
                 if _settled(batch.works, decided, at_once):
                     break
-                self._remember({}, loaded)
+                self._keep_loaded(loaded)
                 unproven = decided.read  # all of them, as they are at one instant
             found = await self._store.load(connection, unproven)
             believed = {**loaded, **guessed}
@@ -195,45 +215,50 @@ class UnitOfWork:
 
         watch = Lap()
         now_us = time.time_ns() // 1000  # a document behind another is not dated before it
-        decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, self._blocked)
+        decided = Pass(known, self._service.reactions, numbering, now_us).decide(
+            batch.works, self._blocked & _streams(batch)
+        )
         if decided.missing:
             raise ConcurrencyError("with other numbers, other streams are asked for")
         self.figures.decide.add(watch.lap())
         return decided
 
-    async def _write(
-        self,
-        connection: Any,
-        batch: Batch,
-        decided: Decided,
-        loaded: Mapping[str, Cached],
-        numbering: Numbering | None,
-    ) -> tuple[Appended | None, dict[str, Cached]]:
-        watch = Lap()
+    def _outcome(
+        self, batch: Batch, decided: Decided, loaded: Mapping[str, Cached], numbering: Numbering | None
+    ) -> _Outcome:
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
-        entries, letters = self._entries(decided, encoded, loaded), _letters(batch.works)
-        rows = prepared(self._rows(batch, decided))  # work of ours comes before the statement that locks the store
-        appended = None
-        if encoded:
-            appended = await append(connection, decided.facts, encoded, [self._lane(r.fact) for r in decided.facts])
+        entries = self._entries(decided, encoded, loaded)
+        snapshots = _due_snapshots(decided, entries)
+        draft = Draft(
+            decided.facts,
+            encoded,
+            [self._lane(recorded.fact) for recorded in decided.facts],
+            batch.positions,
+            numbering.taken if numbering is not None else {},
+            {stream: stream in self._blocked for stream in _streams(batch)},
+            prepared(self._rows(batch, decided)),
+        )
+        numbers = numbering.last if numbering is not None and numbering.used else self._numbers
+        return _Outcome(draft, _letters(batch.works), snapshots, loaded, entries, numbers)
+
+    async def _write(self, connection: Any, batch: Batch, outcome: _Outcome) -> Appended | None:
+        watch = Lap()
+        if outcome.letters or outcome.snapshots or batch.finish is not None:
+            async with connection.transaction():
+                appended = await write_batch(connection, outcome.draft)
+                if outcome.snapshots:
+                    await save_snapshots(connection, outcome.snapshots)
+                if outcome.letters:
+                    await insert_letters(connection, outcome.letters)
+                if batch.finish is not None:
+                    await batch.finish(connection)
         else:
-            await connection.execute("SELECT lock_store()")
-        if batch.positions:
-            await self._check_blocked(connection, batch.works, await _advance(connection, batch.positions, rows))
-        else:
-            if letters:
-                await self._check_blocked(connection, batch.works, [row[0] for row in await connection.fetch(BLOCKED)])
-            await write_rows(connection, rows)
-        if numbering is not None and numbering.used:  # else they may be old, and would be set back
-            await _save_numbers(connection, numbering.last)
-        await self._snapshot(connection, decided, entries)
-        if letters:
-            await insert_letters(connection, letters)
-        if batch.finish is not None:
-            await batch.finish(connection)
+            appended = await write_batch(connection, outcome.draft)
+        parked = {letter.stream for letter, *_ in outcome.letters if letter.stream}
+        self._keep_blocked(self._blocked | parked, batch)
         self.figures.write.add(watch.lap())
-        return appended, entries
+        return appended
 
     def _lane(self, fact: Any) -> int | None:
         key_field = self._key_fields.get(type(fact))
@@ -251,13 +276,15 @@ class UnitOfWork:
             for stream, (state, version, decider) in decided.states.items()
         }
 
-    async def _check_blocked(self, connection: Any, works: Sequence[Work], blocked: Sequence[str]) -> None:
-        if len(blocked) == BLOCKED_MAX:
-            streams = [work.stream for work in works if work.stream]
-            blocked = [row[0] for row in await connection.fetch(BLOCKED_AMONG, streams)]
-        before, self._blocked = self._blocked, frozenset(blocked)
-        if before != self._blocked and not {work.stream for work in works}.isdisjoint(before ^ self._blocked):
-            raise ConcurrencyError("the set of waiting streams has changed")
+    async def _look_who_waits(self, connection: Any, batch: Batch) -> None:
+        """Read which streams of the batch have open letters."""
+        streams = _streams(batch)
+        if streams:
+            found = {row[0] for row in await connection.fetch(BLOCKED, list(streams))}
+            self._keep_blocked((self._blocked - streams) | found, batch)
+
+    def _keep_blocked(self, blocked: Set[str], batch: Batch) -> None:
+        self._blocked = blocked if len(blocked) <= BLOCKED_KEPT_MAX else blocked & _streams(batch)
 
     def _rows(self, batch: Batch, decided: Decided) -> list[Rows]:
         """The read rows that follow from a batch, each table once."""
@@ -280,22 +307,16 @@ class UnitOfWork:
             *(Rows(table, merge_rows(table, rows), replace=False) for table, rows in by_table.items()),
         ]
 
-    async def _snapshot(self, connection: Any, decided: Decided, entries: dict[str, Cached]) -> None:
-        snapshots: list[tuple[str, int, Decider[Any, Any, Any], bytes]] = []
-        for stream, (state, version, decider) in decided.states.items():
-            data = due_snapshot(decider, entries[stream])
-            if data is not None:
-                snapshots.append((stream, version, decider, data))
-                entries[stream] = Cached(state, version, 0, len(data))
-        if snapshots:
-            await save_snapshots(connection, snapshots)
-
-    def _remember(self, entries: Mapping[str, Cached], loaded: Mapping[str, Cached]) -> None:
-        for stream, entry in loaded.items():
-            if entry.version and stream not in entries:
-                self._store.cache.put(stream, entry)
-        for stream, entry in entries.items():
+    def _remember(self, outcome: _Outcome) -> None:
+        self._keep_loaded(outcome.loaded, but=outcome.entries)
+        for stream, entry in outcome.entries.items():
             self._store.cache.put(stream, entry)
+        self._numbers = outcome.numbers
+
+    def _keep_loaded(self, loaded: Mapping[str, Cached], but: Container[str] = ()) -> None:
+        for stream, entry in loaded.items():
+            if entry.version and stream not in but:
+                self._store.cache.put(stream, entry)
 
 
 def _settled(works: Iterable[Work], decided: Decided, at_once: Set[str]) -> bool:
@@ -337,42 +358,19 @@ def _check_sizes(encoded: Sequence[tuple[str, bytes]]) -> None:
             raise ContractError([Problem("", "too_large", f"{topic} would have {len(state)} bytes")])
 
 
-_ADVANCE = """
-WITH {inserts}advanced AS (
-    UPDATE positions p SET sequence = u.after
-    FROM unnest(${0}::text[], ${1}::smallint[], ${2}::bigint[], ${3}::bigint[]) AS u (speaker, lane, before, after)
-    WHERE p.speaker = u.speaker AND p.lane = u.lane AND p.sequence = u.before
-    RETURNING 1
-)
-SELECT (SELECT count(*) FROM advanced), ARRAY({blocked})
-"""
+def _streams(batch: Batch) -> Set[str]:
+    """The streams whose works wait behind an open letter."""
+    return {work.stream for work in batch.works if work.stream}
 
 
-async def _advance(connection: Any, positions: Mapping[Position, tuple[int, int]], rows: Prepared) -> list[str]:
-    """Write the rows and move the positions; the streams in which works must wait, as they are under the lock.
-
-    At most BLOCKED_MAX of them. PositionsMoved: the transaction must not be committed.
-    """
-    first = len(rows.arrays) + 1
-    moved, blocked = await connection.fetchrow(
-        _ADVANCE.format(*range(first, first + 4), inserts=rows.inserts, blocked=BLOCKED),
-        *rows.arrays,
-        [speaker for speaker, _ in positions],
-        [lane for _, lane in positions],
-        [before for before, _ in positions.values()],
-        [after for _, after in positions.values()],
-    )
-    if moved != len(positions):
-        raise PositionsMoved("another consumer has advanced these positions")
-    streams: list[str] = blocked
-    return streams
-
-
-async def _save_numbers(connection: Any, last: Mapping[str, int]) -> None:
-    if last:
-        await connection.execute(
-            "INSERT INTO number_series AS s SELECT * FROM unnest($1::text[], $2::bigint[]) "
-            "ON CONFLICT (series) DO UPDATE SET last = excluded.last WHERE s.last <> excluded.last",
-            list(last),
-            list(last.values()),
-        )
+def _due_snapshots(
+    decided: Decided, entries: dict[str, Cached]
+) -> list[tuple[str, int, Decider[Any, Any, Any], bytes]]:
+    """The snapshots that are worth their rows; their entries count from there on."""
+    snapshots: list[tuple[str, int, Decider[Any, Any, Any], bytes]] = []
+    for stream, (state, version, decider) in decided.states.items():
+        data = due_snapshot(decider, entries[stream])
+        if data is not None:
+            snapshots.append((stream, version, decider, data))
+            entries[stream] = Cached(state, version, 0, len(data))
+    return snapshots

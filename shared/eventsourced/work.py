@@ -183,6 +183,15 @@ class Numbering:
         """Whether any number was handed out."""
         return self.last != self.first
 
+    @property
+    def taken(self) -> dict[str, tuple[int, int]]:
+        """Series → (the last number before, the last number now), of those of which any was handed out."""
+        return {
+            series: (self.first.get(series, 0), last)
+            for series, last in self.last.items()
+            if last != self.first.get(series, 0)
+        }
+
     def begin(self) -> None:
         """What is taken from now on may be undone."""
         self._taken.clear()

@@ -30,7 +30,8 @@ from shared.eventsourced.restoring import origin_problem, overtaken
 from shared.eventsourced.retrying import Letters
 from shared.eventsourced.service import Service, nothing_due
 from shared.eventsourced.store import UNHURRIED, Store, connect_pool
-from shared.eventsourced.unit_of_work import Position, UnitOfWork
+from shared.eventsourced.unit_of_work import UnitOfWork
+from shared.eventsourced.writing import Position
 from shared.frame.collecting import Collecting
 from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http

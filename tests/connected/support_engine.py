@@ -24,8 +24,9 @@ from shared.eventsourced.reading import Decoders, read
 from shared.eventsourced.retrying import Letters
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store
-from shared.eventsourced.unit_of_work import Batch, Position, UnitOfWork
+from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Work
+from shared.eventsourced.writing import Position
 from shared.frame.running import Running
 from shared.settings import Settings
 from tests.engine.records import Record

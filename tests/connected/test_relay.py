@@ -120,15 +120,14 @@ async def test_what_this_process_commits_is_said_without_being_read(
 ) -> None:
     servers = await fresh_broker()
     relay = new_relay(database, servers)
+    read_from_store = relay._read
+
+    async def nothing(connection: Any) -> Any:
+        return relay.cursor, []
+
+    monkeypatch.setattr(relay, "_read", nothing)
     async with led(relay):
         await eventually(true(lambda: relay.leads))
-        await eventually(true(lambda: relay._head == 0))
-        read_from_store = relay._read
-
-        async def nothing(connection: Any) -> Any:
-            return relay.cursor, []
-
-        monkeypatch.setattr(relay, "_read", nothing)
         replica.on_commit = relay.committed
         await say(replica, 24)
         await eventually(true(lambda: relay.sent == 24))

@@ -16,7 +16,8 @@ from shared.eventsourced.mapper import FactMapper, encode_fact
 from shared.eventsourced.migrating import MigrationError, check_tables, migrate
 from shared.eventsourced.projecting import Column, Table
 from shared.eventsourced.rows import Rows, merge_rows, prepared, write_rows
-from shared.eventsourced.store import Store, append
+from shared.eventsourced.store import Store
+from shared.eventsourced.writing import Draft, write_batch
 from tests.connected.support_engine import Database, Replica, eventually
 from tests.engine.test_rows import ALL
 from tests.engine.toy import AddCoins, CoinsAdded, jar, toy_service
@@ -28,8 +29,8 @@ def coin(customer: str, version: int) -> Recorded:
     return Recorded(f"jar-{customer}", version, CoinsAdded(customer, f"O-{version}", 1), Meta(1))
 
 
-async def write(connection: Any, *facts: Recorded) -> None:
-    await append(connection, facts, [encode_fact(f.fact, f.meta) for f in facts], [3] * len(facts))
+async def write(connection: Any, *facts: Recorded, lane: int | None = 3) -> None:
+    await write_batch(connection, Draft(facts, [encode_fact(f.fact, f.meta) for f in facts], [lane] * len(facts)))
 
 
 async def follow(dsn: str, seen: list[str], stop: asyncio.Event) -> None:
@@ -55,11 +56,11 @@ async def two_writers_of_whom_the_first_commits_last(dsn: str) -> list[str]:
     follower = asyncio.create_task(follow(dsn, seen, stop))
     transaction = first.transaction()
     await transaction.start()
-    await write(first, coin("late", 1))
+    await write(first, coin("late", 1), lane=None)  # so that they do not meet at the head of a lane
 
     async def write_second() -> None:
         async with second.transaction():
-            await write(second, coin("early", 1))
+            await write(second, coin("early", 1), lane=None)
 
     other = asyncio.create_task(write_second())
     await eventually(lambda: _seen_or_waiting(first, seen))
@@ -88,13 +89,6 @@ async def test_without_the_lock_the_late_commit_would_be_skipped(database: Datab
     """The same scene shows the damage when the lock is taken away, so the test above can fail."""
     connection = await asyncpg.connect(database.dsn)
     await connection.execute("CREATE OR REPLACE FUNCTION lock_store() RETURNS void LANGUAGE sql AS 'SELECT'")
-    await connection.execute("DROP FUNCTION take_places(smallint[], bigint[], bigint)")
-    await connection.execute(
-        "CREATE FUNCTION take_places(in_lanes smallint[], counts bigint[], facts bigint) "
-        "RETURNS TABLE (l smallint, b bigint) LANGUAGE sql AS $$ "
-        "SELECT NULL, min(nextval('events_notification_id_seq')) - 1 FROM generate_series(1, facts) "
-        "UNION ALL SELECT l, 0::bigint FROM unnest(in_lanes) l $$"
-    )
     await connection.close()
     assert await two_writers_of_whom_the_first_commits_last(database.dsn) == ["jar-early"]
 

@@ -25,9 +25,8 @@ from shared.eventsourced.hearing import Heard, Translator
 from shared.eventsourced.policy import no_reactions
 from shared.eventsourced.reading import Received
 from shared.eventsourced.relay import Relay
-from shared.eventsourced.rows import write_rows
 from shared.eventsourced.store import Store
-from shared.eventsourced.unit_of_work import Position
+from shared.eventsourced.writing import Draft, Position, write_batch
 from shared.kafka import CONTROL_TOPIC, dead_letter_topic, ensure_topics
 from tests.connected.support_engine import (
     Database,
@@ -164,11 +163,10 @@ async def test_without_proof_of_positions_two_replicas_hear_a_message_twice(
     one, zombie = await open_replica(counting_service()), await open_replica(counting_service())
     if broken:
 
-        async def believe(connection: Any, positions: Any, rows: Any) -> list[str]:
-            await write_rows(connection, rows)
-            return []
+        async def believe(connection: Any, draft: Draft) -> Any:
+            return await write_batch(connection, replace(draft, positions={}))
 
-        monkeypatch.setattr(unit_of_work, "_advance", believe)
+        monkeypatch.setattr(unit_of_work, "write_batch", believe)
 
     async def scene() -> None:
         await zombie.consumer.handle([order_record(1)])

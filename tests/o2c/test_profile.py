@@ -11,8 +11,8 @@ HANDLE = f"{LOOP};handle (shared/eventsourced/consumer.py:126);run (shared/event
 RAW = f"""{LOOP} 500
 Thread._bootstrap (threading.py:1002);Condition.wait (threading.py:327) 900
 {HANDLE};Pass.decide (shared/eventsourced/work.py:86);decide (services/order/domain/order.py:9) 30
-{HANDLE};write_rows (shared/eventsourced/rows.py:68);Connection.execute (asyncpg/connection.py:377) 20
-{HANDLE};append (shared/eventsourced/store.py:120);Connection.fetch (asyncpg/connection.py:717) 10
+{HANDLE};prepared (shared/eventsourced/rows.py:68);array (shared/eventsourced/arrays.py:17) 20
+{HANDLE};write_batch (shared/eventsourced/writing.py:95);Connection.fetch (asyncpg/connection.py:717) 10
 {LOOP};Relay.run (shared/eventsourced/relay.py:113);decode_fact (shared/eventsourced/mapper.py:76) 25
 {LOOP};Fetcher._proc_fetch_request (aiokafka/consumer/fetcher.py:747) 10
 {LOOP};somebody (elsewhere.py:1) 5
@@ -30,14 +30,14 @@ def test_a_process_that_only_waited_has_no_shares() -> None:
 @pytest.mark.parametrize(
     ("statement", "step"),
     [
-        ('COPY "events"("originator_id") FROM STDIN', "append"),
-        ("SELECT * FROM take_places($1, $2, $3)", "append"),
+        ("INSERT INTO events (originator_id, originator_version) SELECT f.stream, f.version", "append"),
+        ("WITH taken AS ( UPDATE lanes SET head = head + u.count", "append"),
+        ("after := nextval($1) - 1 'events_notification_id_seq'", "append"),
         ("\nSELECT e.originator_id, e.state\nFROM unnest($1::text::text[]) AS s (id)", "load"),
         ("UPDATE positions p SET sequence = u.after FROM unnest($1)", "unit of work"),
         ("SELECT coalesce(max(notification_id), $1) FROM events", "relay"),
-        ("WITH t1 AS (INSERT INTO orders AS t (order_id) SELECT * FROM unnest($1)), done AS (SELECT)", "project"),
-        ("\nWITH t1 AS (INSERT INTO t), advanced AS (\n    UPDATE positions p SET sequence = u.after", "project"),
-        ("\nWITH advanced AS (\n    UPDATE positions p SET sequence = u.after", "unit of work"),
+        ("WITH written AS MATERIALIZED (SELECT * FROM write_batch($1)), t1 AS (INSERT INTO orders AS t", "project"),
+        ("SELECT lock_store()", "unit of work"),
         ("VACUUM", "other"),
     ],
 )

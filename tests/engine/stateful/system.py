@@ -19,7 +19,7 @@ from shared.contracts.inbound import Customer
 from shared.contracts.messages import contract_of
 from shared.contracts.orders import OrderPlaced
 from shared.errors import ConflictError, UnavailableError
-from shared.eventsourced import faults, letters, relay, store, unit_of_work
+from shared.eventsourced import faults, relay, store, unit_of_work
 from shared.eventsourced.command_queue import CommandQueue
 from shared.eventsourced.commands import Outcome
 from shared.eventsourced.decider import To
@@ -59,6 +59,12 @@ UPDATE lanes SET head = 0 WHERE head > 0; UPDATE positions SET sequence = 0 WHER
 SELECT setval('events_notification_id_seq', 1, false), setval(pg_get_serial_sequence('dead_letters', 'id'), 1, false);
 """
 
+_ACTIVE = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND wait_event IS DISTINCT FROM 'ClientRead'
+      AND pid <> pg_backend_pid()
+"""
+
 Between = Callable[[set[AwaitPoint]], Coroutine[Any, Any, None] | None]
 
 
@@ -69,8 +75,7 @@ async def impatient() -> AsyncIterator[None]:
         patch.setattr(faults, "WAIT_SECONDS_MIN", 0.001)
         patch.setattr(faults, "WAIT_SECONDS_MAX", 0.01)
         patch.setattr(store, "SNAPSHOT_BYTES_MIN", 600)
-        patch.setattr(unit_of_work, "BLOCKED_MAX", 2)
-        patch.setattr(unit_of_work, "BLOCKED", letters.BLOCKED.replace(f"LIMIT {letters.BLOCKED_MAX}", "LIMIT 2"))
+        patch.setattr(unit_of_work, "BLOCKED_KEPT_MAX", 2)
         yield
 
 
@@ -204,6 +209,12 @@ class System(Comparing[Process]):
         for connection in connections:
             if connection._transport is not None:
                 connection._transport.abort()
+
+    async def answered(self) -> None:
+        """Wait until the server has answered every question."""
+        async with self.observing:
+            while await self.observer.fetchval(_ACTIVE):
+                await asyncio.sleep(0.001)
 
     async def _after(self, who: int, steps: Steps) -> None:
         self.points |= steps.points
