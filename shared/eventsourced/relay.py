@@ -1,15 +1,16 @@
 """From the store to Kafka: public facts in commit order, each under its key, lane by lane without a hole.
 
 One relay per service leads (a session lock in its database); two at once for a moment do no harm, since both say the
-same messages with the same ids and sequences. The cursor moves only after Kafka has acknowledged.
-The lock has a lease: the server ends the session of a leader that asks nothing of it for LEASE_SECONDS (a process that
-is frozen, a host that is gone), and with its session a leader that comes back has lost the cursor, too.
+same messages with the same ids and sequences. The cursor moves only after Kafka has acknowledged, and is stored now
+and then. The lock has a lease: the server ends the session of a leader that asks nothing of it for LEASE_SECONDS (a
+process that is frozen, a host that is gone), and with its session a leader that comes back has lost the cursor, too.
 """
 
 import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -37,6 +38,11 @@ log = structlog.get_logger()
 LEASE_SECONDS = 25
 SEND_SECONDS_MAX = 20
 """Shorter than the lease, since the relay asks nothing of the database while it sends."""
+GATHER_SECONDS, ENOUGH = 0.015, 100
+"""Fewer messages than ENOUGH are followed by others no sooner than this: each sending is a request to the broker."""
+CURSOR_SECONDS = 0.25
+"""The cursor is stored so often, at most: who leads after a crash says again what was said since."""
+LEAVE_SECONDS_MAX = 1.0
 LETTERS_MAX = 200
 LETTER_BYTES_MAX = 200_000
 """How much of a dead letter's key and body is told to the world: two must fit a batch, and the table has it whole."""
@@ -117,7 +123,7 @@ class Relay:
         self._look = False
         self._read_at = -math.inf
         self.leads = False
-        self.cursor = self._head = self.sent = self.sent_again = 0
+        self.cursor = self._stored = self._head = self.sent = self.sent_again = 0
         self.fault: str | None = None
 
     def committed(self, appended: Appended) -> None:
@@ -162,6 +168,9 @@ class Relay:
                 self.leads, self.fault = True, None
                 backoff.reset()
                 await self._lead(connection, producer)
+            except asyncio.CancelledError:
+                await self._leave(connection)
+                raise
             except Exception as error:
                 self.fault = in_words(error)
                 log.warning("relay starts over", fault=self.fault, passes=passes(error))
@@ -177,22 +186,38 @@ class Relay:
         self._fresh.clear()
         self._replay = 0
         self.cursor, letters = await connection.fetchrow("SELECT cursor, letters FROM relay")
-        heads_at = 0.0
+        self._stored = self.cursor
+        heads_at = stored_at = 0.0
         while True:
             self._wake.clear()
+            began, before = time.monotonic(), self.sent
             worked = await self._forward(connection, producer)
+            few = self.sent - before < ENOUGH
             worked |= await self._backward(connection, producer)
             now = time.monotonic()
+            if self._stored < self.cursor and now - stored_at >= CURSOR_SECONDS:
+                stored_at = now
+                await self._store_cursor(connection, self.cursor)
             if self._look or now - heads_at >= self._heads_seconds:
                 heads_at, self._look = now, False
                 await self._take_replay(connection)
                 await self._say_heads(connection, producer)
                 letters = await self._say_letters(connection, producer, letters)
             if not worked:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
-                except TimeoutError:
-                    continue
+                patience = self._poll_seconds if self._stored == self.cursor else CURSOR_SECONDS
+                with suppress(TimeoutError):
+                    # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with what it awaits.
+                    async with asyncio.timeout(min(patience, self._poll_seconds)):
+                        await self._wake.wait()
+            elif few:
+                await asyncio.sleep(began + GATHER_SECONDS - now)
+
+    async def _leave(self, connection: Any) -> None:
+        """Let who leads next begin where this process ends."""
+        if self.leads and self._stored < self.cursor:
+            with suppress(Exception):
+                async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                    await self._store_cursor(connection, self.cursor)
 
     async def _check_said(self, connection: Any) -> None:
         """UnsaidError when a message was taken out of SAYS although facts that became this message are in the store."""
@@ -219,7 +244,6 @@ class Relay:
         await self._send(producer, self._topic, messages)
         seconds = watch.total()
         self.sent += len(messages)
-        await self._store_cursor(connection, upto)
         self.cursor = upto
         if messages:
             self.figures.messages.add(len(messages))
@@ -231,10 +255,11 @@ class Relay:
     async def _store_cursor(self, connection: Any, upto: int) -> None:
         """Whoever leads after a crash begins there, so nothing before it may be left to be said by `_backward`."""
         cursor = min(upto, self._again_cursor) if self._again else upto
-        # Losing this little update only means that a batch is said twice, so it need not wait for the disk.
+        # Losing this little update only means that some is said twice, so it need not wait for the disk.
         await connection.execute(
             f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = greatest(cursor, {cursor:d}); COMMIT"
         )
+        self._stored = upto
 
     async def _read(self, connection: Any) -> tuple[int, list[Placed]]:
         """The facts behind the cursor. Every id up to the greatest one that will ever be visible is visible now."""

@@ -1,6 +1,7 @@
 """Every check of `o2c verify` on real stores: silent where nothing is wrong, and naming the id when one thing is."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
@@ -303,7 +304,7 @@ async def test_what_moves_on_is_on_its_way_and_what_stands_still_offends(stores:
     await given([entry("J-1", ("1200", 500), ("4000", -500)), *deaf])
 
     async def speak() -> None:
-        for cursor in range(-100, 0):
+        for cursor in itertools.count(-1_000_000):
             await _execute(stores("receivables"), f"UPDATE relay SET cursor = {cursor}")
             await _execute(stores("receivables"), "UPDATE lanes SET head = head + 1 WHERE lane = 3")
 
@@ -317,9 +318,10 @@ async def test_what_moves_on_is_on_its_way_and_what_stands_still_offends(stores:
     speaking = asyncio.create_task(speak())
     under_load = await checks(1.2)
     assert not speaking.done()
+    speaking.cancel()
     assert "everything_is_published" not in under_load  # it is never at the end, but it goes on
     assert "every_position_is_reached" in under_load  # nobody hears lane 3, though its head goes on
-    await speaking
+    await asyncio.wait([speaking])
 
 
 async def test_verification_never_writes(stores: Addresses, given: Given) -> None:

@@ -74,6 +74,7 @@ async def impatient() -> AsyncIterator[None]:
     with capture_logs(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(faults, "WAIT_SECONDS_MIN", 0.001)
         patch.setattr(faults, "WAIT_SECONDS_MAX", 0.01)
+        patch.setattr(relay, "CURSOR_SECONDS", 60)  # from the second time on it is stored by who leaves
         patch.setattr(store, "SNAPSHOT_BYTES_MIN", 600)
         patch.setattr(unit_of_work, "BLOCKED_KEPT_MAX", 2)
         yield
@@ -387,9 +388,14 @@ class System(Comparing[Process]):
         crash: Crash | None = None,
         again: Mapping[int, int] | None = None,
         commands: Sequence[To[Any]] = (),
+        *,
+        leaving: bool = False,
     ) -> None:
-        """One process publishes until nothing is left to say, or it crashes. Meanwhile it is asked something."""
-        process, steps = self.processes[who], self._steps(who, crash)
+        """One process publishes until nothing is left to say, or it crashes. Meanwhile it is asked something.
+
+        `leaving`: the crash comes only when it is told to end, its stops counted from there.
+        """
+        process, steps = self.processes[who], self._steps(who, None if leaving else crash)
         mark, heads = len(self.tape.said()), len(self.tape.heads())
         process.relay.say_again(again or {})
         (task,) = steps.start(process.relay.run())
@@ -403,9 +409,11 @@ class System(Comparing[Process]):
             while not task.done() and not self._all_said(process.relay, heads):
                 await asyncio.sleep(0.001)
             turns = len(self.tape.heads()) + 2
-            while crash is not None and not task.done() and 0 < len(self.tape.heads()) < turns:
+            while steps.crash is not None and not task.done() and 0 < len(self.tape.heads()) < turns:
                 await asyncio.sleep(0.001)  # a relay that has nothing to do is struck as well
         finished = not task.done()
+        if leaving and crash is not None:
+            steps.crash = replace(crash, at=steps.stops + crash.at)
         steps.end()
         (result,) = await steps.results()
         assert isinstance(result, asyncio.CancelledError), repr(result)

@@ -161,7 +161,7 @@ async def raced(system: System, crash: Crash | None) -> None:
 async def disturbed(system: System, crash: Crash | None) -> None:
     """The server ends all connections in the middle of a batch, which waits and is taken up again."""
     process = system.processes[0]
-    times = iter(range(2))
+    times = iter(range(4))
 
     def between(points: set[AwaitPoint]) -> Coroutine[Any, Any, None] | None:
         return system.strike(process, "end") if _loads(points) and next(times, None) is not None else None
@@ -299,6 +299,14 @@ async def standing_by(system: System, crash: Crash | None) -> None:
     await system.relay(1)
 
 
+async def left(system: System, crash: Crash | None) -> None:
+    """A relay ends before it has stored how far it came."""
+    await system.hear(1, [order(A, n, "S", 2) for n in range(1, 5)])
+    await system.relay(0, crash, leaving=True)
+    await system.relay(1)
+    assert {(m.lane, m.sequence) for m in system.tape.said()} == {(LANE, n) for n in range(1, 9)}
+
+
 SCENES: tuple[Scene, ...] = (
     messages,
     behind_letters,
@@ -321,6 +329,7 @@ SCENES: tuple[Scene, ...] = (
     said,
     replayed,
     standing_by,
+    left,
 )
 
 
