@@ -117,6 +117,7 @@ class Kafka(Broker):
             log=self.log,
             environment={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
             directory=self.data.parent,
+            niceness=self.niceness,
         )
 
     def wipe(self) -> None:

@@ -237,7 +237,10 @@ def _set_aside(log: Path) -> None:
 
 @dataclass
 class Server(ABC):
-    """A child that others depend on: started means ready. Subclasses say how to prepare, launch and ask it."""
+    """A child that others depend on: started means ready. Subclasses say how to prepare, launch and ask it.
+
+    `niceness`: as in `Launch`.
+    """
 
     name: str
     log: Path
@@ -245,6 +248,7 @@ class Server(ABC):
     start_seconds_max: float = 60.0
     stop_seconds_max: float = 30.0
     spawned: Callable[[], None] = lambda: None  # told as soon as there is a process, long before it is ready
+    niceness: int = field(default=0, kw_only=True)
     started_seconds: float = field(default=0.0, init=False)
     _process: Process | None = field(default=None, init=False)
 

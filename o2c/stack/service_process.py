@@ -15,11 +15,10 @@ _ANSWER_SECONDS_MAX = 2.0
 
 @dataclass
 class ServiceProcess(Server):
-    """A process that answers `GET /health/ready` with 200 once it does its work. `niceness` as in `Launch`."""
+    """A process that answers `GET /health/ready` with 200 once it does its work."""
 
     argv: tuple[str, ...] = field(kw_only=True)
     environment: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    niceness: int = field(default=0, kw_only=True)
 
     @property
     def url(self) -> str:

@@ -31,7 +31,7 @@ Progress = Callable[[str, float], None]
 
 ANSWERING, BEHIND = ("order",), 5
 """Where CPU is short, the service that takes orders comes first: its callers wait for an answer, and its listeners'
-work waits in Kafka. The others run at this niceness."""
+work waits in Kafka. The others and the broker run at this niceness."""
 
 _DOWN_SECONDS_MAX = 90.0  # services 20 s, then broker and database
 _LEFTOVER_GRACE_SECONDS = 10.0
@@ -296,10 +296,12 @@ def _broker(options: StackOptions, home: Home, ports: Mapping[str, int], spawned
     log, port = home.logs / "broker.log", ports["broker"]
     match options.broker:
         case "embedded":
-            return Tansu("broker", log, port, spawned=spawned)
+            return Tansu("broker", log, port, spawned=spawned, niceness=BEHIND)
         case "kafka":
             controller = ports["controller"]
-            return Kafka("broker", log, port, home=home.path, controller_port=controller, spawned=spawned)
+            return Kafka(
+                "broker", log, port, home=home.path, controller_port=controller, spawned=spawned, niceness=BEHIND
+            )
 
 
 def _check_free(servers: Iterable[Server]) -> None:

@@ -50,6 +50,7 @@ class Tansu(Broker):
             # Nothing else of ours: it would obey OTEL_EXPORTER_OTLP_ENDPOINT, SCHEMA_REGISTRY and a .env file.
             environment={"PATH": os.environ.get("PATH", os.defpath)},
             directory=self.log.resolve().parent,
+            niceness=self.niceness,
             orphan_signal=signal.SIGKILL,  # it keeps nothing that could be saved
         )
 
