@@ -227,7 +227,8 @@ async def test_a_batch_of_five_hundred_takes_as_many_statements_as_one_of_one(
         counted.append([statement for statement in sent if "typeinfo" not in statement and "'jit'" not in statement])
     await pool.close()
     assert len(counted[2]) == len(counted[1]), f"{counted[1]} but {counted[2]}"
-    assert 5 <= len(counted[1]) <= 15
+    # Snapshots, what is named, what reactions lead to, the writing, and asyncpg's own reset, which our pools leave out.
+    assert len(counted[1]) == 5, counted[1]
     assert len(await replica.events()) == 2 * (2 + 504)
 
 
