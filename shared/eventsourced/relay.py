@@ -191,9 +191,9 @@ class Relay:
         while True:
             self._wake.clear()
             began, before = time.monotonic(), self.sent
-            worked = await self._forward(connection, producer)
+            forward = await self._forward(connection, producer)
             few = self.sent - before < ENOUGH
-            worked |= await self._backward(connection, producer)
+            backward = await self._backward(connection, producer)
             now = time.monotonic()
             if self._stored < self.cursor and now - stored_at >= CURSOR_SECONDS:
                 stored_at = now
@@ -203,14 +203,16 @@ class Relay:
                 await self._take_replay(connection)
                 await self._say_heads(connection, producer)
                 letters = await self._say_letters(connection, producer, letters)
-            if not worked:
+            if backward:
+                continue
+            if forward and few:
+                await asyncio.sleep(began + GATHER_SECONDS - now)
+            elif not forward:
                 patience = self._poll_seconds if self._stored == self.cursor else CURSOR_SECONDS
                 with suppress(TimeoutError):
                     # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with what it awaits.
                     async with asyncio.timeout(min(patience, self._poll_seconds)):
                         await self._wake.wait()
-            elif few:
-                await asyncio.sleep(began + GATHER_SECONDS - now)
 
     async def _leave(self, connection: Any) -> None:
         """Let who leads next begin where this process ends."""

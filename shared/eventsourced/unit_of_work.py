@@ -142,15 +142,17 @@ class UnitOfWork:
         self, connection: Any, batch: Batch, numbering: Numbering | None
     ) -> tuple[Appended | None, _Outcome] | None:
         """None: there was nothing to write."""
-        decided, loaded = await self._decide(connection, batch, numbering)
+        blocked = self._blocked & _streams(batch)
+        decided, loaded = await self._decide(connection, batch, numbering, blocked)
         if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
             return None
-        outcome = self._outcome(batch, decided, loaded, numbering)
+        outcome = self._outcome(batch, decided, loaded, numbering, blocked)
         try:
             return await self._write(connection, batch, outcome), outcome
         except NumbersTaken as taken:
             numbering = self._numbering(taken.last)
-            outcome = self._outcome(batch, self._decide_again(batch, numbering, loaded), loaded, numbering)
+            decided = self._decide_again(batch, numbering, loaded, blocked)
+            outcome = self._outcome(batch, decided, loaded, numbering, blocked)
             return await self._write(connection, batch, outcome), outcome
 
     def _numbering(self, last: Mapping[str, int]) -> Numbering | None:
@@ -164,7 +166,7 @@ class UnitOfWork:
         return self._numbering(dict(await connection.fetch("SELECT series, last FROM number_series")))
 
     async def _decide(
-        self, connection: Any, batch: Batch, numbering: Numbering | None
+        self, connection: Any, batch: Batch, numbering: Numbering | None, blocked: Set[str]
     ) -> tuple[Decided, dict[str, Cached]]:
         watch = Lap()
         wanted = {to.stream: to.decider for work in batch.works for to in work.commands}
@@ -186,9 +188,7 @@ class UnitOfWork:
 
             if numbering is not None:
                 numbering.restart()
-            decided = Pass(known, self._service.reactions, numbering, now_us).decide(
-                batch.works, self._blocked & _streams(batch)
-            )
+            decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, blocked)
             # Reactions led to streams that nobody named before: prove the cached ones, read the others.
             unproven = {stream: decided.read[stream] for stream in decided.read if stream not in loaded}
             if not unproven:
@@ -206,7 +206,9 @@ class UnitOfWork:
         self.figures.decide.add(watch.lap())
         return decided, loaded
 
-    def _decide_again(self, batch: Batch, numbering: Numbering | None, loaded: Mapping[str, Cached]) -> Decided:
+    def _decide_again(
+        self, batch: Batch, numbering: Numbering | None, loaded: Mapping[str, Cached], blocked: Set[str]
+    ) -> Decided:
         """Others took numbers meanwhile: decide from the same states, in memory, behind their last one."""
 
         def known(stream: str) -> tuple[Any, int] | None:
@@ -215,16 +217,19 @@ class UnitOfWork:
 
         watch = Lap()
         now_us = time.time_ns() // 1000  # a document behind another is not dated before it
-        decided = Pass(known, self._service.reactions, numbering, now_us).decide(
-            batch.works, self._blocked & _streams(batch)
-        )
+        decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, blocked)
         if decided.missing:
             raise ConcurrencyError("with other numbers, other streams are asked for")
         self.figures.decide.add(watch.lap())
         return decided
 
     def _outcome(
-        self, batch: Batch, decided: Decided, loaded: Mapping[str, Cached], numbering: Numbering | None
+        self,
+        batch: Batch,
+        decided: Decided,
+        loaded: Mapping[str, Cached],
+        numbering: Numbering | None,
+        blocked: Set[str],
     ) -> _Outcome:
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
@@ -236,7 +241,7 @@ class UnitOfWork:
             [self._lane(recorded.fact) for recorded in decided.facts],
             batch.positions,
             numbering.taken if numbering is not None else {},
-            {stream: stream in self._blocked for stream in _streams(batch)},
+            {stream: stream in blocked for stream in _streams(batch)},
             prepared(self._rows(batch, decided)),
         )
         numbers = numbering.last if numbering is not None and numbering.used else self._numbers
