@@ -20,7 +20,7 @@ from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Work
 from tests.connected.support_engine import Database, OpenReplica, Replica
 from tests.engine.records import order_record
-from tests.engine.toy import NUMBERED, AddCoins, Count, Counted, Tally, WriteReceipt, jar, toy_service
+from tests.engine.toy import NUMBERED, AddCoins, Count, Counted, ReceiptWritten, Tally, WriteReceipt, jar, toy_service
 
 pytestmark = pytest.mark.connected
 
@@ -168,6 +168,23 @@ async def test_who_wants_no_number_does_not_set_back_what_others_took_meanwhile(
     assert state.numbers == ("R-2026-000004",)
 
 
+async def test_of_two_series_of_which_others_took_one_both_go_on_in_one_more_question(
+    open_replica: OpenReplica,
+) -> None:
+    by_customer = replace(NUMBERED[ReceiptWritten], series=lambda fact: f"R-{fact.customer_id}")
+    service = toy_service(series={ReceiptWritten: by_customer})
+    here, there = await open_replica(service), await open_replica(service)
+
+    def receipt(customer: str, reference: str) -> To[WriteReceipt]:
+        return To(jar, customer, WriteReceipt(customer, reference))
+
+    await here.do(receipt("A", "1"), receipt("B", "1"))
+    await there.do(receipt("B", "2"))
+    await here.do(receipt("A", "2"), receipt("B", "3"))
+    assert dict(await here.pool.fetch("SELECT series, last FROM number_series")) == {"R-A": 2, "R-B": 3}
+    assert here.work.conflicts == 0
+
+
 async def test_a_lane_is_counted_without_holes_over_rollbacks_and_writers(open_replica: OpenReplica) -> None:
     replicas = [await open_replica() for _ in range(2)]
 
@@ -233,7 +250,7 @@ async def test_a_batch_of_five_hundred_takes_as_many_statements_as_one_of_one(
 
 
 async def _log(connection: Any, sent: list[str]) -> None:
-    """Note what PostgreSQL is asked over this connection; COPY is not among it."""
+    """Note what PostgreSQL is asked over this connection."""
     connection.add_query_logger(lambda query: sent.append(query.query))
 
 

@@ -21,7 +21,6 @@ CREATE FUNCTION write_batch(
 DECLARE
     facts  bigint := cardinality(streams);
     proven bigint;
-    more   bigint;
 BEGIN
     PERFORM lock_store();
     IF cardinality(speakers) > 0 THEN
@@ -33,25 +32,25 @@ BEGIN
             RAISE EXCEPTION 'another consumer has advanced these positions' USING ERRCODE = 'O2C01';
         END IF;
     END IF;
+    -- Stream by stream, whatever the planner thinks of how many letters are open.
     IF cardinality(concerned) > 0 AND waiting IS DISTINCT FROM ARRAY(
-        SELECT DISTINCT d.stream COLLATE "C" FROM unnest(concerned) AS c (stream)
-        JOIN dead_letters d ON d.stream = c.stream AND d.status IN ('parked', 'waiting') ORDER BY 1
+        SELECT c.stream FROM unnest(concerned) WITH ORDINALITY AS c (stream, place)
+        CROSS JOIN LATERAL (
+            SELECT FROM dead_letters d WHERE d.stream = c.stream AND d.status IN ('parked', 'waiting') LIMIT 1
+        ) AS open ORDER BY c.place
     ) THEN
         RAISE EXCEPTION 'other streams have open letters than it was decided with' USING ERRCODE = 'O2C02';
     END IF;
     IF cardinality(numbered) > 0 THEN
-        UPDATE number_series n SET last = u.last
-        FROM unnest(numbered, firsts, lasts) AS u (series, first, last)
-        WHERE n.series = u.series AND n.last = u.first;
-        GET DIAGNOSTICS proven = ROW_COUNT;
-        INSERT INTO number_series (series, last)
-        SELECT u.series, u.last FROM unnest(numbered, firsts, lasts) AS u (series, first, last) WHERE u.first = 0
-        ON CONFLICT DO NOTHING;
-        GET DIAGNOSTICS more = ROW_COUNT;
-        IF proven + more <> cardinality(numbered) THEN
+        IF EXISTS (
+            SELECT FROM unnest(numbered, firsts) AS u (series, first)
+            LEFT JOIN number_series n ON n.series = u.series WHERE coalesce(n.last, 0) <> u.first
+        ) THEN
             RAISE EXCEPTION 'another writer has taken these numbers' USING ERRCODE = 'O2C03',
-                DETAIL = (SELECT jsonb_object_agg(n.series, n.last) FROM number_series n);
+                DETAIL = (SELECT coalesce(jsonb_object_agg(n.series, n.last), '{}') FROM number_series n);
         END IF;
+        INSERT INTO number_series (series, last) SELECT * FROM unnest(numbered, lasts)
+        ON CONFLICT (series) DO UPDATE SET last = excluded.last;
     END IF;
     IF facts > 0 THEN
         after := nextval('events_notification_id_seq') - 1;
