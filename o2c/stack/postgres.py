@@ -31,7 +31,7 @@ CONFIGURATION: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # long paths and foreign accounts make sockets fail; TCP is always there
     "max_connections": "200",
-    "shared_buffers": "256MB",
+    "shared_buffers": "1GB",  # memory is used as data comes; the pages of the indexes stay there
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
@@ -40,7 +40,7 @@ CONFIGURATION: Mapping[str, str] = {
     "max_logical_replication_workers": "0",
     "wal_buffers": "16MB",
     "min_wal_size": "256MB",  # segments are reused instead of made anew under load
-    "max_wal_size": "2GB",
+    "max_wal_size": "4GB",  # after each checkpoint pages are logged whole: fewer of them under load
     "checkpoint_timeout": "15min",
     "jit": "off",  # many short statements: compiling costs more than it saves
     "random_page_cost": "1.1",
