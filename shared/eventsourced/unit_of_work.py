@@ -27,6 +27,9 @@ from shared.telemetry.engine import Lap, WorkFigures
 OPTIMISTIC_ATTEMPTS = 2
 """After so many lost races a batch is decided under the store's lock: on a hot stream everybody gets a turn."""
 
+NUMBERED_MAX = 5
+"""How often a batch takes numbers behind those that another writer has taken meanwhile: one question each time."""
+
 ATTEMPTS_MAX = 20
 """How often a batch is decided again because another writer was first, before that is called a fault."""
 
@@ -146,14 +149,14 @@ class UnitOfWork:
         decided, loaded = await self._decide(connection, batch, numbering, blocked)
         if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
             return None
-        outcome = self._outcome(batch, decided, loaded, numbering, blocked)
-        try:
-            return await self._write(connection, batch, outcome), outcome
-        except NumbersTaken as taken:
-            numbering = self._numbering(taken.last)
-            decided = self._decide_again(batch, numbering, loaded, blocked)
+        for _ in range(NUMBERED_MAX):
             outcome = self._outcome(batch, decided, loaded, numbering, blocked)
-            return await self._write(connection, batch, outcome), outcome
+            try:
+                return await self._write(connection, batch, outcome), outcome
+            except NumbersTaken as taken:
+                numbering = self._numbering(taken.last)
+                decided = self._decide_again(batch, numbering, loaded, blocked)
+        raise ConcurrencyError("others took numbers each time")
 
     def _numbering(self, last: Mapping[str, int]) -> Numbering | None:
         return Numbering(self._service.series, last) if self._service.series else None

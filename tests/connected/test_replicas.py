@@ -15,7 +15,7 @@ from tests.support.slow_line import slow_line
 
 pytestmark = pytest.mark.connected
 
-LINE_SECONDS = 0.005
+LINE_SECONDS = 0.01
 """Each way: a database in another building. Beside it, what this machine computes does not matter."""
 BATCHES = 20
 RECORDS = 50
@@ -27,7 +27,7 @@ KEYS = {lane_of(f"C-{n}"): f"C-{n}" for n in range(1_000)}
 async def test_two_replicas_hear_a_backlog_faster_than_one_since_only_writing_is_one_at_a_time(
     toy_databases: CreateToyDatabase, service: Service
 ) -> None:
-    """About seven of the ten round trips of a batch are under the store's lock, so two can be 10 / 7 as fast."""
+    """Numbers are taken in turn: who was overtaken asks once more, so two are less than twice as fast."""
     one, two = [await _seconds(toy_databases, service, replicas) for replicas in (1, 2)]
     print(f"\none replica {one:.2f} s, two {two:.2f} s: {one / two:.2f} times as fast")
     assert one / two > 1.15
