@@ -263,8 +263,9 @@ class UnitOfWork:
                     await batch.finish(connection)
         else:
             appended = await write_batch(connection, outcome.draft)
-        parked = {letter.stream for letter, *_ in outcome.letters if letter.stream}
-        self._keep_blocked(self._blocked | parked, batch)
+        if outcome.letters:
+            parked = {letter.stream for letter, *_ in outcome.letters if letter.stream}
+            self._keep_blocked(self._blocked | parked, batch)
         self.figures.write.add(watch.lap())
         return appended
 

@@ -5,6 +5,7 @@ A question and its answer cost more than what a small batch asks for, and nobody
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -94,7 +95,9 @@ async def write_batch(connection: Any, draft: Draft) -> Appended | None:
     )
     parameters = [values if kind is None else array(values, kind) for values, kind in zip(columns, _TYPES, strict=True)]
     try:
-        rows = await connection.fetch(_statement(draft.rows), *draft.rows.arrays, *parameters)
+        rows = await connection.fetch(
+            _statement(draft.rows.inserts, len(draft.rows.arrays) + 1), *draft.rows.arrays, *parameters
+        )
     except asyncpg.PostgresError as error:
         refusal = _refusal(error)
         if refusal is None:
@@ -128,12 +131,13 @@ def _places(lanes: Iterable[int | None]) -> tuple[list[int | None], list[int | N
     return places, counted, counts
 
 
-def _statement(rows: Prepared) -> str:
-    first = len(rows.arrays) + 1
+@lru_cache(1_000)  # an entry for each set of tables that is written together, as in `shared.eventsourced.rows`
+def _statement(inserts: str, first: int) -> str:
+    """`inserts`: of the read rows; `first`: the number of the first parameter behind theirs."""
     parameters = ", ".join(
         f"${number}" if kind is None else f"${number}::text::{kind}[]" for number, kind in enumerate(_TYPES, first)
     )
-    return f"WITH written AS MATERIALIZED (SELECT * FROM write_batch({parameters})){rows.inserts} SELECT * FROM written"
+    return f"WITH written AS MATERIALIZED (SELECT * FROM write_batch({parameters})){inserts} SELECT * FROM written"
 
 
 def _refusal(error: asyncpg.PostgresError) -> ConcurrencyError | None:
