@@ -15,6 +15,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from shared.errors import in_words
+from shared.eventsourced.acknowledging import Acknowledging, InHand
 from shared.eventsourced.faults import Backoff, isolating, passes
 from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator, sift
@@ -55,22 +56,21 @@ class RawCodec:
         raise TypeError("the relay publishes, not FastStream")
 
 
-def subscribe(
-    broker: KafkaBroker,
-    topics: Sequence[str],
-    handler: Callable[[list[Any]], Awaitable[None]],
-    *,
-    group_id: str | None,
-    gathering: Gathering,
-    wait_ms: int,
-    session_ms: int,
-) -> Any:
-    """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber.
+class _Taking:
+    """Takes batches from Kafka and hands them on as they are."""
 
-    `gathering`: takes its batches. `wait_ms`: for how long the broker may keep a question for records.
-    """
+    def __init__(self, gathering: Gathering, acknowledging: Acknowledging | None) -> None:
+        self._gathering, self._acknowledging = gathering, acknowledging
+        self._client: Any = None
 
-    async def tolerant(records: tuple[Any, ...]) -> KafkaAckableMessage:
+    async def take(self, client: Any) -> tuple[Any, ...]:
+        self._client = client
+        records = await self._gathering.take(client)
+        if self._acknowledging is not None and not records:
+            await self._acknowledging.tell()
+        return records
+
+    async def message(self, records: tuple[Any, ...]) -> KafkaAckableMessage:
         # FastStream's own parser decodes every header as UTF-8; one that is not would lose the whole batch.
         return KafkaAckableMessage(
             raw_message=records,
@@ -78,15 +78,34 @@ def subscribe(
             headers={},
             batch_headers=[],
             correlation_id=None,
-            consumer=subscriber.consumer,
+            consumer=InHand(self._client, self._acknowledging, records),
         )
 
+
+def subscribe(
+    broker: KafkaBroker,
+    topics: Sequence[str],
+    handler: Callable[[list[Any]], Awaitable[None]],
+    *,
+    group_id: str | None,
+    gathering: Gathering,
+    acknowledging: Acknowledging | None,
+    wait_ms: int,
+    session_ms: int,
+) -> Any:
+    """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber.
+
+    `gathering`: takes its batches. `acknowledging`: of a group. `wait_ms`: for how long the broker may keep a question
+    for records.
+    """
+    taking = _Taking(gathering, acknowledging)
     subscriber: Any = broker.subscriber(
         *topics,
         batch=True,
         group_id=group_id,
-        parser=tolerant,
+        parser=taking.message,
         codec=RawCodec(),
+        listener=acknowledging,
         **_delivery(group_id),
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=session_ms // 3,
@@ -96,7 +115,7 @@ def subscribe(
     async def on_records(records: list[Any]) -> None:
         await handler(records)
 
-    subscriber.get_msg = gathering.take
+    subscriber.get_msg = taking.take
     subscriber(on_records)
     return subscriber
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from faststream.kafka import KafkaBroker
 
+from shared.eventsourced.acknowledging import Acknowledging
 from shared.eventsourced.consumer import Consumer, subscribe
 from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.service import Service
@@ -47,6 +48,7 @@ class KafkaLink:
         self._service, self._settings, self._heard = service, settings, heard
         self._consumer, self._hear_control, self._answering = consumer, hear_control, answering
         self._finish_seconds = finish_seconds
+        self._acknowledging = Acknowledging()
         self._broker: KafkaBroker | None = None
         self._producer: Any = None
         self.subscriber: Any = None
@@ -106,6 +108,7 @@ class KafkaLink:
                 gather_ms=settings.consume_gather_ms,
                 answering=self._answering,
             ),
+            acknowledging=self._acknowledging,
             wait_ms=WAIT_MS,
             session_ms=settings.consume_session_ms,
         )
@@ -118,6 +121,7 @@ class KafkaLink:
             self._hear_control,
             group_id=None,
             gathering=Gathering(records_max=CONTROL_RECORDS_MAX, poll_ms=settings.consume_poll_ms, gather_ms=0),
+            acknowledging=None,
             wait_ms=CONTROL_WAIT_MS,
             session_ms=settings.consume_session_ms,
         )
@@ -135,6 +139,7 @@ class KafkaLink:
     async def stop(self) -> None:
         """Finish the batch in hand and leave the group."""
         if self._broker is not None:
+            await self._acknowledging.finish()
             await self._broker.stop()
 
     async def close(self, seconds: float) -> None:

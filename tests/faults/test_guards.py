@@ -19,6 +19,7 @@ from shared.contracts.inbound import INBOUND_ORDERS, Customer
 from shared.errors import ConcurrencyError
 from shared.eventsourced import consumer as consuming
 from shared.eventsourced import unit_of_work
+from shared.eventsourced.acknowledging import Acknowledging
 from shared.eventsourced.decider import To
 from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Heard, Translator
@@ -86,7 +87,7 @@ def _customer(n: int) -> Record:
 async def _listening(servers: str, handler: Callable[[list[Any]], Awaitable[None]], topic: str) -> AsyncIterator[None]:
     broker = KafkaBroker(servers, enable_idempotence=False, logger=None, graceful_timeout=1)  # for who never ends
     gathering = Gathering(records_max=100, poll_ms=10, gather_ms=0)
-    options = {"gathering": gathering, "wait_ms": 100, "session_ms": 6_000}
+    options = {"gathering": gathering, "acknowledging": Acknowledging(), "wait_ms": 100, "session_ms": 6_000}
     consuming.subscribe(broker, [topic], handler, group_id="credit", **options)
     await broker.start()
     try:

@@ -1,0 +1,155 @@
+"""Kafka is told now and then up to where a group has heard: never what is in hand, always what is left at the end."""
+
+import asyncio
+import math
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError
+from faststream.kafka.message import KafkaAckableMessage
+
+from shared.eventsourced import acknowledging as module
+from shared.eventsourced.acknowledging import Acknowledging, InHand
+
+ONE, TWO = TopicPartition("o2c.order.events", 0), TopicPartition("o2c.order.events", 1)
+
+
+class Heard(NamedTuple):
+    offset: int
+    partition: int = 0
+    topic: str = "o2c.order.events"
+
+
+class Client:
+    """A member of a group. `told`: what it committed, in order."""
+
+    def __init__(self) -> None:
+        self.partitions = {ONE, TWO}
+        self.told: list[dict[TopicPartition, int]] = []
+        self.sought: list[tuple[TopicPartition, int]] = []
+        self.refuses = self.away = False
+
+    def assignment(self) -> set[TopicPartition]:
+        return self.partitions
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        if self.away:
+            await asyncio.Event().wait()
+        if self.refuses:
+            raise CommitFailedError("others have these partitions")
+        self.told.append(offsets)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought.append((partition, offset))
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def acknowledging(monkeypatch: pytest.MonkeyPatch) -> Acknowledging:
+    """Tells the first batch at once, and then none for the length of a test."""
+    monkeypatch.setattr(module, "TELL_SECONDS", math.inf)
+    return Acknowledging()
+
+
+async def test_the_first_batch_is_told_at_once_and_the_rest_when_nothing_follows(
+    acknowledging: Acknowledging, client: Client
+) -> None:
+    await acknowledging.heard(client, [Heard(4), Heard(5), Heard(9, partition=1)])
+    assert client.told == [{ONE: 6, TWO: 10}]
+    await acknowledging.heard(client, [Heard(6)])
+    await acknowledging.heard(client, [Heard(7)])
+    assert len(client.told) == 1
+    await acknowledging.tell()
+    await acknowledging.tell()
+    assert client.told[1:] == [{ONE: 8}]
+
+
+async def test_batches_are_told_again_after_a_while(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setattr(module, "TELL_SECONDS", 0.01)
+    acknowledging = Acknowledging()
+    await acknowledging.heard(client, [Heard(1)])
+    await asyncio.sleep(0.02)
+    await acknowledging.heard(client, [Heard(2)])
+    assert client.told == [{ONE: 2}, {ONE: 3}]
+
+
+async def test_at_the_end_what_is_left_is_told_and_then_every_batch(
+    acknowledging: Acknowledging, client: Client
+) -> None:
+    await acknowledging.finish()  # a process that heard nothing
+    await acknowledging.heard(client, [Heard(1)])
+    await acknowledging.heard(client, [Heard(2)])
+    assert client.told == [{ONE: 2}, {ONE: 3}]
+
+
+@pytest.mark.parametrize("end", ["finish", "revoked"])
+async def test_what_is_left_is_told_when_the_end_begins_or_partitions_go(
+    acknowledging: Acknowledging, client: Client, end: str
+) -> None:
+    await acknowledging.heard(client, [Heard(1)])
+    await acknowledging.heard(client, [Heard(2)])
+    await (acknowledging.finish() if end == "finish" else acknowledging.on_partitions_revoked([ONE, TWO]))
+    assert client.told == [{ONE: 2}, {ONE: 3}]
+
+
+async def test_nothing_is_told_of_partitions_that_went_to_others(acknowledging: Acknowledging, client: Client) -> None:
+    client.partitions = {TWO}
+    await acknowledging.heard(client, [Heard(1), Heard(5, partition=1)])
+    client.partitions = {ONE, TWO}
+    await acknowledging.tell()
+    assert client.told == [{TWO: 6}]
+
+
+async def test_what_kafka_refuses_ends_nothing(acknowledging: Acknowledging, client: Client) -> None:
+    client.refuses = True
+    await acknowledging.heard(client, [Heard(1)])
+    client.refuses = False
+    await acknowledging.heard(client, [Heard(2)])
+    await acknowledging.tell()
+    assert client.told == [{ONE: 3}]
+
+
+async def test_nobody_waits_without_end_for_a_coordinator_that_is_away(
+    acknowledging: Acknowledging, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LAST_SECONDS_MAX", 0.01)
+    await acknowledging.heard(client, [Heard(1)])
+    await acknowledging.heard(client, [Heard(2)])
+    client.away = True
+    await acknowledging.on_partitions_revoked([ONE])
+    await acknowledging.heard(client, [Heard(3)])
+    await acknowledging.finish()
+    assert client.told == [{ONE: 2}]
+
+
+def message(client: Client, acknowledging: Acknowledging | None, *records: Heard) -> Any:
+    """A batch as FastStream has it in hand."""
+    return KafkaAckableMessage(raw_message=records, body=[], consumer=InHand(client, acknowledging, records))
+
+
+async def test_what_is_in_hand_is_never_told(acknowledging: Acknowledging, client: Client) -> None:
+    before, in_hand = message(client, acknowledging, Heard(1)), message(client, acknowledging, Heard(2))
+    await before.ack()
+    await acknowledging.tell()
+    assert client.told == [{ONE: 2}]
+    await in_hand.ack()
+    await acknowledging.tell()
+    assert client.told == [{ONE: 2}, {ONE: 3}]
+
+
+async def test_a_batch_that_is_handed_back_is_taken_again_and_not_told(
+    acknowledging: Acknowledging, client: Client
+) -> None:
+    await message(client, acknowledging, Heard(4), Heard(5)).nack()
+    await acknowledging.tell()
+    assert (client.sought, client.told) == ([(ONE, 4)], [])
+
+
+async def test_without_a_group_there_is_nobody_to_tell(client: Client) -> None:
+    await message(client, None, Heard(1)).ack()
+    assert client.told == []
