@@ -29,7 +29,7 @@ from shared.settings import Settings
 Progress = Callable[[str, float], None]
 """Told the name of each part when it is ready, with the seconds that took."""
 
-ANSWERING, BEHIND = ("order",), 5
+ANSWERING, BEHIND = ("order",), 10
 """Where CPU is short, the service that takes orders comes first: its callers wait for an answer, and its listeners'
 work waits in Kafka. The others and the broker run at this niceness."""
 

@@ -38,6 +38,28 @@ async def test_a_hundred_concurrent_commands_take_few_transactions(taking: Repli
     assert [o.version for o in outcomes] == [n // 7 + 1 for n in range(100)]
 
 
+async def test_where_commands_wait_the_next_group_waits_for_more(
+    taking: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_queue, "GROUP_SECONDS", 0.3)
+    first = asyncio.create_task(taking.queue.execute(add("C", "O-1")))
+    while not taking.queue.waiting:
+        await asyncio.sleep(0)
+    while taking.queue.waiting:
+        await asyncio.sleep(0)  # until it is taken
+    second = asyncio.create_task(taking.queue.execute(add("C", "O-2")))
+    await first
+    await asyncio.gather(second, taking.queue.execute(add("C", "O-3")))
+    assert taking.commits == 2
+
+
+async def test_a_command_that_is_alone_waits_for_no_other(taking: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_queue, "GROUP_SECONDS", 60.0)
+    for n in range(3):
+        await taking.queue.execute(add("C", f"O-{n}"))
+    assert taking.commits == 3
+
+
 async def test_more_commands_are_expected_for_a_moment_after_the_last(
     taking: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """`POST /orders` while the whole cycle runs: orders come over HTTP and over Kafka, and all are carried to paid."""
 
 from o2c.bench.asked import SEED, Asked
+from o2c.bench.disk import watched_disk
 from o2c.bench.http_load import Posted, mix_to_post, orders_to_post, poster
 from o2c.bench.orders import customers, generate, registered
 from o2c.bench.outcome import Floor, Outcome
@@ -27,8 +28,9 @@ async def http(asked: Asked) -> Outcome:
     known = [*customers(beside), *registered(mix_to_post(number))]
     world = World(known, generate(beside, seed=SEED), course, posted)
     async with rig(asked.options, asked.watch) as stack:
-        measured, answers = await _both(stack, world, number, POSTED_TIMES * rate)
-    return _outcome(measured, answers, rate)
+        with watched_disk(asked.options.home) as disk_ms:
+            measured, answers = await _both(stack, world, number, POSTED_TIMES * rate)
+    return _outcome(measured, answers, rate, disk_ms)
 
 
 async def _both(stack: Rig, world: World, number: int, posts_per_second: float) -> tuple[Measured, Posted]:
@@ -38,7 +40,7 @@ async def _both(stack: Rig, world: World, number: int, posts_per_second: float) 
         return measured, await posting.done()
 
 
-def _outcome(measured: Measured, answers: Posted, rate: float) -> Outcome:
+def _outcome(measured: Measured, answers: Posted, rate: float, disk_ms: list[float]) -> Outcome:
     refused = {status: n for status, n in answers.statuses.items() if status not in ("200", "201")}
     shown = percentiles(answers.milliseconds)
     figures = {
@@ -46,6 +48,7 @@ def _outcome(measured: Measured, answers: Posted, rate: float) -> Outcome:
         "posts_per_second": POSTED_TIMES * rate,
         "orders_per_second_by_kafka": rate,
         "answered_ms": {**shown, "max": round(answers.milliseconds[-1], 1)},
+        "disk_ms": {**percentiles(disk_ms), "max": round(max(disk_ms, default=0.0), 1)},
         "sent_late_p99_ms": round(answers.late_ms, 2),
         "statuses": answers.statuses,
         "orders": measured.orders,
