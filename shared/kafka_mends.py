@@ -1,15 +1,25 @@
-"""What aiokafka 0.14 gets wrong, mended from outside: reset connections, odd headers, groups left in silence."""
+"""What aiokafka 0.14 gets wrong, mended from outside: reset connections, odd headers, records that cannot be read,
+groups left in silence."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
 from typing import Any
 
+import structlog
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+
+from shared.errors import in_words
+
+log = structlog.get_logger()
+
+UNREADABLE_SECONDS = 5.0
+"""So often a partition is asked again for records that could not be read."""
 
 
 def _breaking(send: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,6 +94,40 @@ def _tolerant(unpack: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterato
     return unpacking
 
 
+def _ending(unpack: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
+    """Records that cannot be read (a wrong checksum, a broken compression) end their fetch instead of failing the poll:
+    it has passed over records of other partitions by then, and they would be gone."""
+
+    @wraps(unpack)
+    def unpacking(records: Any) -> Iterator[Any]:
+        try:
+            yield from unpack(records)
+        except Exception as error:
+            records.unreadable = error
+
+    return unpacking
+
+
+def _resting(getall: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """A partition that comes to records that cannot be read says so and rests; all others go on."""
+
+    @wraps(getall)
+    def reading(result: Any, max_records: int | None = None) -> list[Any]:
+        records = result._partition_records
+        found = getall(result, max_records)
+        error = None if found else getattr(records, "unreadable", None)
+        if error is not None:
+            partition = result._topic_partition
+            state = result._assignment.state_value(partition)
+            where = {"topic": partition.topic, "partition": partition.partition, "offset": state.position}
+            log.error("records cannot be read", **where, fault=in_words(error))
+            state.pause()
+            asyncio.get_running_loop().call_later(UNREADABLE_SECONDS, state.resume)
+        return found
+
+    return reading
+
+
 def _leaving(leave: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
     """aiokafka takes generation 0 for none and says nothing when it goes. The embedded broker counts from 0: it would
     wait for the member that went until its session is over, and whoever comes back would hear nothing for 10 s."""
@@ -101,6 +145,7 @@ def mend() -> None:
     """Put the mends in place, once."""
     if fetcher.MemoryRecords is not _KeptRecords:
         fetcher.MemoryRecords = _KeptRecords
-        fetcher.PartitionRecords._unpack_records = _tolerant(fetcher.PartitionRecords._unpack_records)
+        fetcher.PartitionRecords._unpack_records = _ending(_tolerant(fetcher.PartitionRecords._unpack_records))
+        fetcher.FetchResult.getall = _resting(fetcher.FetchResult.getall)
         AIOKafkaConnection.send = _breaking(AIOKafkaConnection.send)
         GroupCoordinator._maybe_leave_group = _leaving(GroupCoordinator._maybe_leave_group)

@@ -108,7 +108,7 @@ class System:
             self.clients[name] = await self._exits.enter_async_context(client)
         # The messages of a shop's own producer: larger than what our services take, compressed to pass the broker.
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self.kafka_servers, acks="all", max_request_size=4_000_000, compression_type="gzip"
+            bootstrap_servers=self.kafka_servers, acks="all", max_request_size=4_000_000, compression_type="zstd"
         )
         await self._producer.start()
         self._exits.push_async_callback(self._producer.stop)

@@ -1,15 +1,19 @@
-"""Header names that are no UTF-8: the records beside and behind them are read all the same."""
+"""Header names that are no UTF-8, and records that cannot be read: what is beside them is read all the same."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
+from structlog.testing import capture_logs
 
-from shared import kafka
+from shared import kafka, kafka_mends
 
-PLAIN, GZIP = 0, 1
+PLAIN, GZIP, SNAPPY, LZ4, ZSTD = range(5)
+PLACE = TopicPartition("t", 0)
 ODD = b"\xff\xfe\xff\xfe"
 
 
@@ -37,8 +41,12 @@ def fetched(*batches: list[str], compression: int = PLAIN) -> bytes:
 
 def read(data: bytes, start: int = 0) -> list[Any]:
     assert kafka.CONTROL_TOPIC  # importing it puts the mends in place
+    return list(records_of(data, start, checked=False))
+
+
+def records_of(data: bytes, start: int = 0, *, checked: bool = True) -> Any:
     records = fetcher.MemoryRecords(data)
-    return list(fetcher.PartitionRecords(TopicPartition("t", 0), records, None, start, None, None, False, 0))
+    return fetcher.PartitionRecords(PLACE, records, None, start, None, None, checked, 0)
 
 
 def test_records_beside_and_behind_an_odd_name_are_read_once_and_in_order() -> None:
@@ -67,3 +75,51 @@ def test_reading_may_start_at_any_offset(start: int) -> None:
 
 def test_ordinary_fetches_are_read_as_ever() -> None:
     assert [record.offset for record in read(fetched(["a", "b"], ["ü"], compression=GZIP))] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("compression", [SNAPPY, LZ4, ZSTD])
+def test_what_shops_compress_is_read(compression: int) -> None:
+    assert [record.offset for record in read(fetched(["a", "b"], ["c"], compression=compression))] == [0, 1, 2]
+
+
+class Partition:
+    """One partition as aiokafka's fetcher holds it. `take` polls it once for all that was fetched from its position."""
+
+    def __init__(self) -> None:
+        self.assignment = Assignment({PLACE})
+        self.state = self.assignment.state_value(PLACE)
+        self.state.reset_to(0)
+
+    def take(self, data: bytes) -> list[int]:
+        records = records_of(data, self.state.position)
+        result = fetcher.FetchResult(PLACE, assignment=self.assignment, partition_records=records, backoff=0)
+        return [record.offset for record in result.getall(100)]
+
+
+def broken(data: bytes) -> bytes:
+    """The same bytes with the last one changed, so that the checksum of the last batch is wrong."""
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+async def test_a_partition_rests_at_what_cannot_be_read_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_mends, "UNREADABLE_SECONDS", 0.01)
+    partition, whole = Partition(), fetched(["a", "b"], ["c"])
+    with capture_logs() as logs:
+        assert partition.take(broken(whole)) == [0, 1]
+        assert not partition.state.paused
+        assert partition.take(broken(whole)) == []
+        assert partition.state.paused
+        assert partition.take(whole) == []
+    await asyncio.sleep(0.05)
+    assert not partition.state.paused
+    assert partition.take(whole) == [2]
+    assert [(entry["event"], entry["offset"]) for entry in logs] == [("records cannot be read", 2)]
+    assert "CRC" in logs[0]["fault"]
+
+
+async def test_a_broken_compression_is_no_other_case() -> None:
+    batch = bytearray(fetched(["a", "b"], compression=GZIP))
+    batch[61] ^= 0xFF  # of the magic number of gzip
+    records = records_of(bytes(batch), checked=False)
+    assert list(records) == []
+    assert records.unreadable is not None
