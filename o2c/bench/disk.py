@@ -28,7 +28,7 @@ def watched_disk(directory: Path) -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
-        path.unlink()
+        path.unlink(missing_ok=True)
         milliseconds.sort()
 
 

@@ -1,7 +1,8 @@
 """Tells Kafka now and then up to where a group has heard: a question for every batch would cost as much as the batch.
 
-What is heard stands in the store's positions. Kafka's offsets only say where whoever takes over begins: a moment early
-is right, for what comes again falls out by its position; too late is a hole. So only what is committed is ever told.
+What is heard stands in the store's positions. Kafka's offsets only say where whoever takes over begins, and only what
+is committed is ever told. A moment early is right: what comes again falls out by its position or, from outside, by the
+id of what it is about. Customers have no such id: changes of half a second may be made a second time, in their order.
 """
 
 import asyncio
@@ -19,59 +20,74 @@ from shared.errors import in_words
 log = structlog.get_logger()
 
 TELL_SECONDS = 0.5
-"""Not more often while batches follow each other. Once none does, the rest is told with the next empty poll."""
+"""Not more often while batches follow each other. Once none does, all is told with the next empty poll."""
 
-LAST_SECONDS_MAX = 2.0
-"""Who loses partitions tells for so long; a group whose coordinator is away must not wait for it."""
+TELL_SECONDS_MAX = 2.0
+"""So long it waits for Kafka: what is not told now is told later, or heard again by somebody."""
 
 
 class Acknowledging(ConsumerRebalanceListener):  # type: ignore[misc]
-    """What one member of a group has heard of its partitions and not told yet."""
+    """What one member of a group has heard of its partitions and not told yet.
+
+    `turn`: counts how often the partitions were given out: what was taken before may be another member's meanwhile.
+    """
 
     def __init__(self) -> None:
+        self.turn = 0
         self._untold: dict[TopicPartition, int] = {}
+        self._told_all = False
         self._told_at = -math.inf
         self._seconds = TELL_SECONDS
         self._consumer: Any = None
 
-    async def heard(self, consumer: Any, records: Iterable[Any]) -> None:
-        """These are committed in the store. Tells Kafka, if it was not told a moment ago."""
-        self._consumer = consumer
+    async def heard(self, consumer: Any, records: Iterable[Any], turn: int) -> None:
+        """These, taken in that turn, are committed in the store. Tells Kafka, if it was not told a moment ago."""
+        if turn != self.turn:
+            return
+        self._consumer, self._told_all = consumer, False
         for record in records:
             self._untold[TopicPartition(record.topic, record.partition)] = record.offset + 1
         if time.monotonic() - self._told_at >= self._seconds:
-            await self.tell()
+            await self._tell()
 
-    async def tell(self) -> None:
-        """Tell Kafka all it does not know. Waits while it is away; what it refuses is heard again by somebody."""
-        untold, self._untold = self._untold, {}
-        ours = self._consumer.assignment() if untold else set()
-        offsets = {partition: offset for partition, offset in untold.items() if partition in ours}
-        if offsets:
-            self._told_at = time.monotonic()
-            try:
-                await self._consumer.commit(offsets)
-            except KafkaError as error:
-                log.warning("offsets not taken", fault=in_words(error))
+    async def rest(self, consumer: Any) -> None:
+        """Nothing came and nothing is in hand: tell where we are in every partition, also where nothing was heard."""
+        if not self._told_all and consumer.assignment():
+            self._untold = {}
+            self._told_all = await self._commit(consumer, None)
 
     async def finish(self) -> None:
         """From now on every batch is told at once: there may be no next one."""
         self._seconds = 0.0
-        await self._tell_in_time()
+        await self._tell()
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Others go on where we are."""
-        await self._tell_in_time()
+        await self._tell()
+        self.turn += 1
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """They begin where the group was: nothing to do."""
+        """They begin where the group was, or where the log begins by now: the group is to know."""
+        self._told_all = False
 
-    async def _tell_in_time(self) -> None:
+    async def _tell(self) -> None:
+        """Tell what was heard since the last time."""
+        untold, self._untold = self._untold, {}
+        ours = self._consumer.assignment() if untold else set()
+        offsets = {partition: offset for partition, offset in untold.items() if partition in ours}
+        if offsets:
+            await self._commit(self._consumer, offsets)
+
+    async def _commit(self, consumer: Any, offsets: dict[TopicPartition, int] | None) -> bool:
+        """`offsets`: None for all that was taken. Whether Kafka has it."""
+        self._told_at = time.monotonic()
         try:
-            async with asyncio.timeout(LAST_SECONDS_MAX):
-                await self.tell()
-        except TimeoutError:
-            log.warning("offsets not taken", fault="Kafka did not answer in time")
+            async with asyncio.timeout(TELL_SECONDS_MAX):
+                await consumer.commit(offsets)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("offsets not taken", fault=in_words(error))
+            return False
+        return True
 
 
 class InHand:
@@ -80,11 +96,12 @@ class InHand:
     def __init__(self, consumer: Any, acknowledging: Acknowledging | None, records: Sequence[Any]) -> None:
         """`acknowledging`: None where there is no group."""
         self._consumer, self._acknowledging, self._records = consumer, acknowledging, records
+        self._turn = 0 if acknowledging is None else acknowledging.turn
 
     async def commit(self) -> None:
         """All of it is done."""
         if self._acknowledging is not None:
-            await self._acknowledging.heard(self._consumer, self._records)
+            await self._acknowledging.heard(self._consumer, self._records, self._turn)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Take it again from there."""

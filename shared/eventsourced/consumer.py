@@ -67,7 +67,7 @@ class _Taking:
         self._client = client
         records = await self._gathering.take(client)
         if self._acknowledging is not None and not records:
-            await self._acknowledging.tell()
+            await self._acknowledging.rest(client)
         return records
 
     async def message(self, records: tuple[Any, ...]) -> KafkaAckableMessage:

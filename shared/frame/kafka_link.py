@@ -48,7 +48,7 @@ class KafkaLink:
         self._service, self._settings, self._heard = service, settings, heard
         self._consumer, self._hear_control, self._answering = consumer, hear_control, answering
         self._finish_seconds = finish_seconds
-        self._acknowledging = Acknowledging()
+        self._acknowledging: Acknowledging | None = None
         self._broker: KafkaBroker | None = None
         self._producer: Any = None
         self.subscriber: Any = None
@@ -97,6 +97,7 @@ class KafkaLink:
 
     def _subscribe(self, broker: KafkaBroker) -> Any:
         settings = self._settings
+        self._acknowledging = Acknowledging()
         return subscribe(
             broker,
             self._heard,
@@ -138,8 +139,9 @@ class KafkaLink:
 
     async def stop(self) -> None:
         """Finish the batch in hand and leave the group."""
-        if self._broker is not None:
+        if self._acknowledging is not None:
             await self._acknowledging.finish()
+        if self._broker is not None:
             await self._broker.stop()
 
     async def close(self, seconds: float) -> None:

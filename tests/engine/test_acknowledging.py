@@ -22,10 +22,11 @@ class Heard(NamedTuple):
 
 
 class Client:
-    """A member of a group. `told`: what it committed, in order."""
+    """A member of a group. `taken`: its position in each partition; `told`: what it committed, in order."""
 
     def __init__(self) -> None:
         self.partitions = {ONE, TWO}
+        self.taken = {ONE: 100, TWO: 200}
         self.told: list[dict[TopicPartition, int]] = []
         self.sought: list[tuple[TopicPartition, int]] = []
         self.refuses = self.away = False
@@ -33,12 +34,12 @@ class Client:
     def assignment(self) -> set[TopicPartition]:
         return self.partitions
 
-    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+    async def commit(self, offsets: dict[TopicPartition, int] | None) -> None:
         if self.away:
             await asyncio.Event().wait()
         if self.refuses:
             raise CommitFailedError("others have these partitions")
-        self.told.append(offsets)
+        self.told.append(dict(self.taken) if offsets is None else offsets)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought.append((partition, offset))
@@ -56,25 +57,29 @@ def acknowledging(monkeypatch: pytest.MonkeyPatch) -> Acknowledging:
     return Acknowledging()
 
 
-async def test_the_first_batch_is_told_at_once_and_the_rest_when_nothing_follows(
+async def heard(acknowledging: Acknowledging, client: Client, *records: Heard) -> None:
+    await acknowledging.heard(client, records, acknowledging.turn)
+
+
+async def test_the_first_batch_is_told_at_once_and_all_when_nothing_follows(
     acknowledging: Acknowledging, client: Client
 ) -> None:
-    await acknowledging.heard(client, [Heard(4), Heard(5), Heard(9, partition=1)])
+    await heard(acknowledging, client, Heard(4), Heard(5), Heard(9, partition=1))
     assert client.told == [{ONE: 6, TWO: 10}]
-    await acknowledging.heard(client, [Heard(6)])
-    await acknowledging.heard(client, [Heard(7)])
+    await heard(acknowledging, client, Heard(6))
+    await heard(acknowledging, client, Heard(7))
     assert len(client.told) == 1
-    await acknowledging.tell()
-    await acknowledging.tell()
-    assert client.told[1:] == [{ONE: 8}]
+    await acknowledging.rest(client)
+    await acknowledging.rest(client)
+    assert client.told[1:] == [client.taken]
 
 
 async def test_batches_are_told_again_after_a_while(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
     monkeypatch.setattr(module, "TELL_SECONDS", 0.01)
     acknowledging = Acknowledging()
-    await acknowledging.heard(client, [Heard(1)])
+    await heard(acknowledging, client, Heard(1))
     await asyncio.sleep(0.02)
-    await acknowledging.heard(client, [Heard(2)])
+    await heard(acknowledging, client, Heard(2))
     assert client.told == [{ONE: 2}, {ONE: 3}]
 
 
@@ -82,8 +87,8 @@ async def test_at_the_end_what_is_left_is_told_and_then_every_batch(
     acknowledging: Acknowledging, client: Client
 ) -> None:
     await acknowledging.finish()  # a process that heard nothing
-    await acknowledging.heard(client, [Heard(1)])
-    await acknowledging.heard(client, [Heard(2)])
+    await heard(acknowledging, client, Heard(1))
+    await heard(acknowledging, client, Heard(2))
     assert client.told == [{ONE: 2}, {ONE: 3}]
 
 
@@ -91,40 +96,50 @@ async def test_at_the_end_what_is_left_is_told_and_then_every_batch(
 async def test_what_is_left_is_told_when_the_end_begins_or_partitions_go(
     acknowledging: Acknowledging, client: Client, end: str
 ) -> None:
-    await acknowledging.heard(client, [Heard(1)])
-    await acknowledging.heard(client, [Heard(2)])
+    await heard(acknowledging, client, Heard(1))
+    await heard(acknowledging, client, Heard(2))
     await (acknowledging.finish() if end == "finish" else acknowledging.on_partitions_revoked([ONE, TWO]))
     assert client.told == [{ONE: 2}, {ONE: 3}]
 
 
 async def test_nothing_is_told_of_partitions_that_went_to_others(acknowledging: Acknowledging, client: Client) -> None:
     client.partitions = {TWO}
-    await acknowledging.heard(client, [Heard(1), Heard(5, partition=1)])
-    client.partitions = {ONE, TWO}
-    await acknowledging.tell()
+    await heard(acknowledging, client, Heard(1), Heard(5, partition=1))
+    client.partitions = set()
+    await acknowledging.rest(client)
     assert client.told == [{TWO: 6}]
 
 
-async def test_what_kafka_refuses_ends_nothing(acknowledging: Acknowledging, client: Client) -> None:
+async def test_where_partitions_begin_is_told_though_nothing_comes(
+    acknowledging: Acknowledging, client: Client
+) -> None:
+    await acknowledging.rest(client)
+    await acknowledging.on_partitions_revoked([ONE])
+    acknowledging.on_partitions_assigned([ONE])
+    await acknowledging.rest(client)
+    assert client.told == [client.taken, client.taken]
+
+
+async def test_what_kafka_refuses_is_told_later(acknowledging: Acknowledging, client: Client) -> None:
     client.refuses = True
-    await acknowledging.heard(client, [Heard(1)])
+    await heard(acknowledging, client, Heard(1))
+    await acknowledging.rest(client)
     client.refuses = False
-    await acknowledging.heard(client, [Heard(2)])
-    await acknowledging.tell()
-    assert client.told == [{ONE: 3}]
+    await acknowledging.rest(client)
+    assert client.told == [client.taken]
 
 
 async def test_nobody_waits_without_end_for_a_coordinator_that_is_away(
     acknowledging: Acknowledging, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LAST_SECONDS_MAX", 0.01)
-    await acknowledging.heard(client, [Heard(1)])
-    await acknowledging.heard(client, [Heard(2)])
+    monkeypatch.setattr(module, "TELL_SECONDS_MAX", 0.01)
     client.away = True
+    await heard(acknowledging, client, Heard(1))
+    await heard(acknowledging, client, Heard(2))
     await acknowledging.on_partitions_revoked([ONE])
-    await acknowledging.heard(client, [Heard(3)])
+    await acknowledging.rest(client)
     await acknowledging.finish()
-    assert client.told == [{ONE: 2}]
+    assert client.told == []
 
 
 def message(client: Client, acknowledging: Acknowledging | None, *records: Heard) -> Any:
@@ -135,18 +150,27 @@ def message(client: Client, acknowledging: Acknowledging | None, *records: Heard
 async def test_what_is_in_hand_is_never_told(acknowledging: Acknowledging, client: Client) -> None:
     before, in_hand = message(client, acknowledging, Heard(1)), message(client, acknowledging, Heard(2))
     await before.ack()
-    await acknowledging.tell()
+    await acknowledging.finish()
     assert client.told == [{ONE: 2}]
     await in_hand.ack()
-    await acknowledging.tell()
     assert client.told == [{ONE: 2}, {ONE: 3}]
+
+
+async def test_a_batch_from_before_partitions_were_given_out_anew_is_not_told(
+    acknowledging: Acknowledging, client: Client
+) -> None:
+    in_hand = message(client, acknowledging, Heard(1))
+    await acknowledging.on_partitions_revoked([ONE, TWO])
+    acknowledging.on_partitions_assigned([ONE])  # and somebody has heard on meanwhile
+    await in_hand.ack()
+    assert client.told == []
 
 
 async def test_a_batch_that_is_handed_back_is_taken_again_and_not_told(
     acknowledging: Acknowledging, client: Client
 ) -> None:
     await message(client, acknowledging, Heard(4), Heard(5)).nack()
-    await acknowledging.tell()
+    await acknowledging.finish()
     assert (client.sought, client.told) == ([(ONE, 4)], [])
 
 
