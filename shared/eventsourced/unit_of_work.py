@@ -145,12 +145,14 @@ class UnitOfWork:
         self, connection: Any, batch: Batch, numbering: Numbering | None
     ) -> tuple[Appended | None, _Outcome] | None:
         """None: there was nothing to write."""
-        blocked = self._blocked & _streams(batch)
+        streams = _streams(batch)
+        blocked = self._blocked & streams
         decided, loaded = await self._decide(connection, batch, numbering, blocked)
         if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
             return None
+        waiting = {stream: stream in blocked for stream in streams}
         for _ in range(NUMBERED_MAX):
-            outcome = self._outcome(batch, decided, loaded, numbering, blocked)
+            outcome = self._outcome(batch, decided, loaded, numbering, waiting)
             try:
                 return await self._write(connection, batch, outcome), outcome
             except NumbersTaken as taken:
@@ -232,22 +234,23 @@ class UnitOfWork:
         decided: Decided,
         loaded: Mapping[str, Cached],
         numbering: Numbering | None,
-        blocked: Set[str],
+        waiting: Mapping[str, bool],
     ) -> _Outcome:
         encoded = [encode_fact(recorded.fact, recorded.meta) for recorded in decided.facts]
         _check_sizes(encoded)
         entries = self._entries(decided, encoded, loaded)
         snapshots = _due_snapshots(decided, entries)
+        taken = numbering.taken if numbering is not None else {}
         draft = Draft(
             decided.facts,
             encoded,
             [self._lane(recorded.fact) for recorded in decided.facts],
             batch.positions,
-            numbering.taken if numbering is not None else {},
-            {stream: stream in blocked for stream in _streams(batch)},
+            taken,
+            waiting,
             prepared(self._rows(batch, decided)),
         )
-        numbers = numbering.last if numbering is not None and numbering.used else self._numbers
+        numbers = numbering.last if numbering is not None and taken else self._numbers
         return _Outcome(draft, _letters(batch.works), snapshots, loaded, entries, numbers)
 
     async def _write(self, connection: Any, batch: Batch, outcome: _Outcome) -> Appended | None:

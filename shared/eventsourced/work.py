@@ -179,11 +179,6 @@ class Numbering:
         self.last = dict(self.first)
 
     @property
-    def used(self) -> bool:
-        """Whether any number was handed out."""
-        return self.last != self.first
-
-    @property
     def taken(self) -> dict[str, tuple[int, int]]:
         """Series → (the last number before, the last number now), of those of which any was handed out."""
         return {
