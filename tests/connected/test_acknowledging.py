@@ -1,4 +1,4 @@
-"""A real group: it tells Kafka where the log ends, whoever wrote it, and what is done when it leaves; nothing too soon."""
+"""A real group: it tells Kafka where the log ends, whoever wrote it, and what is done when it leaves, not sooner."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
