@@ -15,7 +15,7 @@ from typing import Any
 ENOUGH = 200
 """A batch of so many messages waits for no more: it is large enough for its cost."""
 
-TIMES = 2
+TIMES = 4
 """A small batch waits so many times what the batch before took beyond the least wait, if that is more."""
 
 GATHER_MS_MAX = 250
