@@ -15,7 +15,7 @@ from o2c.environment import settings
 from o2c.stack import SERVICES
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
 from shared.contracts.messages import contract_of
-from shared.errors import ConflictError
+from shared.errors import ConflictError, UnavailableError
 from shared.eventsourced.reading import read
 from shared.eventsourced.restoring import Said, mend
 from shared.values import Value
@@ -123,6 +123,8 @@ async def _said(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> dict[
                 place = received.lane, received.sequence
                 if received.poison is None and place not in found:
                     found[place] = Said(received.id, received.type, _number(received.body))
+        if consumer.paused():  # see `shared.kafka_mends`
+            raise UnavailableError(f"Kafka holds records of {service} that cannot be read: the log says where")
     return found
 
 

@@ -10,7 +10,7 @@ import structlog
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
@@ -40,13 +40,21 @@ def _breaking(send: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _KeptRecords:
-    """The records of a fetch, with their bytes kept so that they can be read a second time."""
+    """The records of a fetch, with their bytes kept so that they can be read a second time.
+
+    Bytes without one whole batch cannot be read; aiokafka would take them for a record that is too large, and skip it.
+    """
 
     def __init__(self, data: bytes) -> None:
         records = MemoryRecords(data)
         self.data = data
         self.has_next, self.next_batch = records.has_next, records.next_batch
         self.size_in_bytes = records.size_in_bytes
+        if data and not records.has_next():
+            self.has_next, self.next_batch = lambda: True, self._not_whole
+
+    def _not_whole(self) -> Any:
+        raise CorruptRecordException(f"{len(self.data)} bytes are no whole batch")
 
 
 class _Text(bytes):

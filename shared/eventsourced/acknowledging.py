@@ -22,6 +22,9 @@ log = structlog.get_logger()
 TELL_SECONDS = 0.5
 """Not more often while batches follow each other. Once none does, all is told with the next empty poll."""
 
+REST_SECONDS = 5.0
+"""Who rests tells all so often: a position may move though nothing comes, over the marker of a transaction."""
+
 TELL_SECONDS_MAX = 2.0
 """So long it waits for Kafka: what is not told now is told later, or heard again by somebody."""
 
@@ -52,7 +55,9 @@ class Acknowledging(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def rest(self, consumer: Any) -> None:
         """Nothing came and nothing is in hand: tell where we are in every partition, also where nothing was heard."""
-        if not self._told_all and consumer.assignment():
+        if self._told_all and time.monotonic() - self._told_at < REST_SECONDS:
+            return
+        if consumer.assignment():
             self._untold = {}
             self._told_all = await self._commit(consumer, None)
 

@@ -120,6 +120,18 @@ async def test_where_partitions_begin_is_told_though_nothing_comes(
     assert client.told == [client.taken, client.taken]
 
 
+async def test_who_rests_tells_again_where_nothing_came_and_a_position_moved(
+    acknowledging: Acknowledging, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await acknowledging.rest(client)
+    client.taken[ONE] = 101  # over the marker of a transaction
+    await acknowledging.rest(client)
+    assert len(client.told) == 1
+    monkeypatch.setattr(module, "REST_SECONDS", 0.0)
+    await acknowledging.rest(client)
+    assert client.told[1:] == [{ONE: 101, TWO: 200}]
+
+
 async def test_what_kafka_refuses_is_told_later(acknowledging: Acknowledging, client: Client) -> None:
     client.refuses = True
     await heard(acknowledging, client, Heard(1))

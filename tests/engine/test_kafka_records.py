@@ -123,3 +123,19 @@ async def test_a_broken_compression_is_no_other_case() -> None:
     records = records_of(bytes(batch), checked=False)
     assert list(records) == []
     assert records.unreadable is not None
+
+
+async def test_bytes_that_are_no_whole_batch_are_not_skipped() -> None:
+    partition, whole = Partition(), fetched(["a", "b"])
+    with capture_logs() as logs:
+        assert partition.take(whole[:-5]) == []
+    assert (partition.state.position, partition.state.paused) == (0, True)
+    assert "no whole batch" in logs[0]["fault"]
+
+
+def test_what_is_cut_off_behind_whole_batches_comes_with_the_next_fetch() -> None:
+    assert [record.offset for record in read(fetched(["a", "b"], ["c"])[:-5])] == [0, 1]
+
+
+def test_a_fetch_of_nothing_is_nothing() -> None:
+    assert read(b"") == []
