@@ -57,7 +57,7 @@ async def restored(database_of: Callable[[str], str], kafka_servers: str, servic
             bootstrap_servers=kafka_servers, group_id=service, enable_auto_commit=False
         ) as consumer:
             cluster = await consumer._client.fetch_all_metadata()  # it has no other way to ask for all partitions
-            said = await _said(consumer, cluster, service)
+            said = await said_by(consumer, cluster, service)
             for lane, head in heads.items():
                 # Those who lag behind will hear what stands there next; beyond a hole stands nothing of the speaker's.
                 heard[lane] = max(heard.get(lane, 0), head)
@@ -106,8 +106,11 @@ async def _heard_by_others(database_of: Callable[[str], str], service: str) -> d
     return heard
 
 
-async def _said(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> dict[Place, Said]:
-    """What stands on the service's own topic: the first message at each place, which is the one that was heard."""
+async def said_by(consumer: AIOKafkaConsumer, cluster: Any, service: str) -> dict[Place, Said]:
+    """What stands on the service's own topic: the first message at each place, which is the one that was heard.
+
+    UnavailableError when it holds records that cannot be read: behind them stands what would be said twice.
+    """
     partitions = _partitions(cluster, SPEAKERS[service].topic) if service in SPEAKERS else []
     if not partitions:  # also when Kafka is new: what others have heard is known from their stores
         return {}

@@ -24,7 +24,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("decide", ("shared/eventsourced/work.py",)),
     ("policy", ("/policies.py",)),
     ("decode", ("shared/eventsourced/reading.py", "shared/eventsourced/hearing.py")),
-    ("unit of work", ("shared/eventsourced/unit_of_work.py", "shared/eventsourced/consumer.py")),
+    ("unit of work", ("eventsourced/unit_of_work.py", "eventsourced/deciding.py", "eventsourced/consumer.py")),
     ("fetch", ("aiokafka/",)),
     ("frame", ("faststream/", "fast_depends/", "shared/frame/", "shared/eventsourced/")),
 )

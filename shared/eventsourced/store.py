@@ -1,6 +1,6 @@
 """The event store on asyncpg: load many streams with one query, from the cache, snapshots and the facts behind them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -105,6 +105,12 @@ class Store:
         behind = await connection.fetch(_FACTS_BEHIND, array(found, "text"), versions)
         self._bring_forward(wanted, behind, found)
         return found
+
+    def keep(self, entries: Mapping[str, Cached], but: Container[str] = ()) -> None:
+        """Remember committed states, so that loading them again is cheap; of those without facts there is nothing."""
+        for stream, entry in entries.items():
+            if entry.version and stream not in but:
+                self.cache.put(stream, entry)
 
     async def _start_from_snapshots(
         self,

@@ -3,14 +3,14 @@
 Most batches ask the store twice: for what they load, and to write. Never does it depend on how much a batch holds.
 """
 
-import time
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from shared.errors import ConcurrencyError, ContractError, Problem, UnavailableError
 from shared.eventsourced.cache import Cached
 from shared.eventsourced.decider import Decider
+from shared.eventsourced.deciding import Deciding
 from shared.eventsourced.facts import Recorded
 from shared.eventsourced.fresh import Appended
 from shared.eventsourced.letters import BLOCKED, Letter, insert_letters, reason_of
@@ -20,7 +20,7 @@ from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.rows import Rows, merge_rows, prepared, state_rows
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import Store, due_snapshot, save_snapshots
-from shared.eventsourced.work import Decided, Numbering, Pass, Work
+from shared.eventsourced.work import Decided, Numbering, Work
 from shared.eventsourced.writing import Draft, NumbersTaken, Position, PositionsMoved, WaitingChanged, write_batch
 from shared.telemetry.engine import Lap, WorkFigures
 
@@ -92,6 +92,7 @@ class UnitOfWork:
         self._fact_projections = [p for p in service.projections if isinstance(p, FactProjection)]
         self.conflicts = 0
         self.figures = WorkFigures()
+        self._deciding = Deciding(service, store, self.figures)
         self.refusal = ""
 
     async def run(self, batch: Batch) -> None:
@@ -147,7 +148,7 @@ class UnitOfWork:
         """None: there was nothing to write."""
         streams = _streams(batch)
         blocked = self._blocked & streams
-        decided, loaded = await self._decide(connection, batch, numbering, blocked)
+        decided, loaded = await self._deciding.decide(connection, batch.works, numbering, blocked)
         if not (decided.facts or batch.positions or batch.finish or _letters(batch.works)):
             return None
         waiting = {stream: stream in blocked for stream in streams}
@@ -157,7 +158,7 @@ class UnitOfWork:
                 return await self._write(connection, batch, outcome), outcome
             except NumbersTaken as taken:
                 numbering = self._numbering(taken.last)
-                decided = self._decide_again(batch, numbering, loaded, blocked)
+                decided = self._deciding.again(batch.works, numbering, blocked, loaded)
         raise ConcurrencyError("others took numbers each time")
 
     def _numbering(self, last: Mapping[str, int]) -> Numbering | None:
@@ -169,64 +170,6 @@ class UnitOfWork:
         if not self._service.series:
             return None
         return self._numbering(dict(await connection.fetch("SELECT series, last FROM number_series")))
-
-    async def _decide(
-        self, connection: Any, batch: Batch, numbering: Numbering | None, blocked: Set[str]
-    ) -> tuple[Decided, dict[str, Cached]]:
-        watch = Lap()
-        wanted = {to.stream: to.decider for work in batch.works for to in work.commands}
-        loaded = await self._store.load(connection, wanted) if wanted else {}
-        at_once = set(loaded)
-        self.figures.load.add(watch.lap())
-        now_us = time.time_ns() // 1000
-        while True:
-            guessed: dict[str, Cached] = {}
-
-            def known(stream: str, guessed: dict[str, Cached] = guessed) -> tuple[Any, int] | None:
-                entry = loaded.get(stream)
-                if entry is None:
-                    entry = self._store.cache.get(stream)
-                    if entry is None:
-                        return None
-                    guessed[stream] = entry
-                return entry.state, entry.version
-
-            if numbering is not None:
-                numbering.restart()
-            decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, blocked)
-            # Reactions led to streams that nobody named before: prove the cached ones, read the others.
-            unproven = {stream: decided.read[stream] for stream in decided.read if stream not in loaded}
-            if not unproven:
-                if _settled(batch.works, decided, at_once):
-                    break
-                self._keep_loaded(loaded)
-                unproven = decided.read  # all of them, as they are at one instant
-            found = await self._store.load(connection, unproven)
-            believed = {**loaded, **guessed}
-            loaded.update(found)
-            at_once = set(found)
-            same = not decided.missing and all(found[s].version == believed[s].version for s in found)
-            if same and _settled(batch.works, decided, at_once):
-                break
-        self.figures.decide.add(watch.lap())
-        return decided, loaded
-
-    def _decide_again(
-        self, batch: Batch, numbering: Numbering | None, loaded: Mapping[str, Cached], blocked: Set[str]
-    ) -> Decided:
-        """Others took numbers meanwhile: decide from the same states, in memory, behind their last one."""
-
-        def known(stream: str) -> tuple[Any, int] | None:
-            entry = loaded.get(stream)
-            return None if entry is None else (entry.state, entry.version)
-
-        watch = Lap()
-        now_us = time.time_ns() // 1000  # a document behind another is not dated before it
-        decided = Pass(known, self._service.reactions, numbering, now_us).decide(batch.works, blocked)
-        if decided.missing:
-            raise ConcurrencyError("with other numbers, other streams are asked for")
-        self.figures.decide.add(watch.lap())
-        return decided
 
     def _outcome(
         self,
@@ -320,24 +263,9 @@ class UnitOfWork:
         ]
 
     def _remember(self, outcome: _Outcome) -> None:
-        self._keep_loaded(outcome.loaded, but=outcome.entries)
-        for stream, entry in outcome.entries.items():
-            self._store.cache.put(stream, entry)
+        self._store.keep(outcome.loaded, but=outcome.entries)
+        self._store.keep(outcome.entries)
         self._numbers = outcome.numbers
-
-    def _keep_loaded(self, loaded: Mapping[str, Cached], but: Container[str] = ()) -> None:
-        for stream, entry in loaded.items():
-            if entry.version and stream not in but:
-                self._store.cache.put(stream, entry)
-
-
-def _settled(works: Iterable[Work], decided: Decided, at_once: Set[str]) -> bool:
-    """Whether what was decided follows from states that were true together. `at_once`: read by one statement.
-
-    What is written is proven by its versions when it is written. A failure writes nothing, and may come from streams
-    that were read one after the other while another writer changed them both.
-    """
-    return decided.read.keys() <= at_once or all(work.error is None for work in works)
 
 
 def fact_rows(projections: Sequence[FactProjection], facts: Iterable[Recorded]) -> dict[Table, list[Row]]:

@@ -8,16 +8,19 @@ from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from faststream.kafka import KafkaBroker
 
 from shared.contracts.catalogue import SPEAKERS, contracts
 from shared.contracts.credit import CreditApproved
 from shared.contracts.messages import contract_of
 from shared.contracts.orders import OrderPlaced
+from shared.eventsourced.acknowledging import Acknowledging
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.command_queue import CommandQueue
-from shared.eventsourced.consumer import Consumer
+from shared.eventsourced.consumer import Consumer, subscribe
 from shared.eventsourced.decider import To
 from shared.eventsourced.fresh import Appended
+from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator
 from shared.eventsourced.policy import Heard, no_reactions
 from shared.eventsourced.reading import Decoders, read
@@ -182,6 +185,23 @@ async def _ready(process: Running, task: asyncio.Task[None]) -> bool:
     if task.done():
         task.result()
     return hasattr(process, "consumer") and not await process.missing()
+
+
+@asynccontextmanager
+async def subscribed(
+    servers: str, topic: str, handler: Callable[[list[Any]], Awaitable[None]], *, records_max: int = 100
+) -> AsyncIterator[Acknowledging]:
+    """A member of the group `credit`. It leaves without a last word: what it has done is for the caller to tell."""
+    broker = KafkaBroker(servers, enable_idempotence=False, logger=None, graceful_timeout=1)  # for who never ends
+    acknowledging = Acknowledging()
+    gathering = Gathering(records_max=records_max, poll_ms=50, gather_ms=0)
+    options: dict[str, Any] = {"gathering": gathering, "acknowledging": acknowledging}
+    subscribe(broker, [topic], handler, group_id=SERVICE, wait_ms=50, session_ms=6_000, **options)
+    await broker.start()
+    try:
+        yield acknowledging
+    finally:
+        await broker.stop()
 
 
 async def send(servers: str, records: Sequence[Record], partitions: int | None = None) -> None:

@@ -7,42 +7,33 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from faststream.kafka import KafkaBroker
 
 from shared.contracts.inbound import INBOUND_ORDERS
 from shared.eventsourced import acknowledging as module
 from shared.eventsourced.acknowledging import Acknowledging
-from shared.eventsourced.consumer import subscribe
-from shared.eventsourced.gathering import Gathering
 from shared.kafka import ensure_topics
-from tests.connected.support_engine import eventually, send
+from tests.connected.support_engine import SERVICE, eventually, send, subscribed
 from tests.engine.records import Record
 
 pytestmark = pytest.mark.connected
 
-TOPIC, GROUP = INBOUND_ORDERS.topic, "credit"
+TOPIC = INBOUND_ORDERS.topic
 PLACE = TopicPartition(TOPIC, 0)
 
 
 @asynccontextmanager
 async def hearing(servers: str, handler: Callable[[list[Any]], Awaitable[None]]) -> AsyncIterator[Acknowledging]:
-    """A member of the group; a batch is one record."""
-    broker = KafkaBroker(servers, enable_idempotence=False, logger=None, graceful_timeout=5)
-    acknowledging = Acknowledging()
-    gathering = Gathering(records_max=1, poll_ms=50, gather_ms=0)
-    options: dict[str, Any] = {"gathering": gathering, "acknowledging": acknowledging}
-    subscribe(broker, [TOPIC], handler, group_id=GROUP, wait_ms=50, session_ms=6_000, **options)
-    await broker.start()
-    try:
-        yield acknowledging
-    finally:
-        await acknowledging.finish()
-        await broker.stop()
+    """A member of the group that leaves in order; a batch is one record."""
+    async with subscribed(servers, TOPIC, handler, records_max=1) as acknowledging:
+        try:
+            yield acknowledging
+        finally:
+            await acknowledging.finish()
 
 
 async def told(servers: str) -> int | None:
     """Where the group would go on."""
-    async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=GROUP, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=SERVICE, enable_auto_commit=False) as consumer:
         offset: int | None = await consumer.committed(PLACE)
         return offset
 

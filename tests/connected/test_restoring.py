@@ -4,11 +4,15 @@ from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from o2c.restoring import said_by
+from shared.contracts.catalogue import SPEAKERS
 from shared.errors import UnavailableError
 from shared.eventsourced.decider import To
 from shared.eventsourced.publishing import LANES, lane_of
 from shared.eventsourced.restoring import Said, key_in, mend, origin_problem, overtaken
+from shared.kafka import ensure_topics
 from tests.connected.support_engine import SERVICE, Database, Replica, create, eventually, running
 from tests.engine.toy import AddCoins, jar, toy_service
 from tests.support.databases import drop_database
@@ -88,6 +92,21 @@ async def test_a_process_on_a_copied_store_says_so_and_writes_nothing(
         ):
             await process.commands.execute(To(jar, "C-1", AddCoins("C-1", "O-1", 1)))
         assert await replica.events() == []
+
+
+async def test_what_was_said_and_cannot_be_read_ends_the_mending_with_a_word(
+    fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers, topic = await fresh_broker(), SPEAKERS[SERVICE].topic
+    await ensure_topics(servers, {topic}, partitions=2, replication=1)
+    async with AIOKafkaProducer(bootstrap_servers=servers, compression_type="zstd") as producer:
+        await producer.send_and_wait(topic, b"{}", b"C-1", partition=1)
+    async with AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False) as consumer:
+        cluster = await consumer._client.fetch_all_metadata()
+        assert await said_by(consumer, cluster, SERVICE) == {}, "it is no message of the service's, and can be read"
+        monkeypatch.setattr("aiokafka.codec.has_zstd", lambda: False)
+        with pytest.raises(UnavailableError, match=f"Kafka holds records of {SERVICE} that cannot be read"):
+            await said_by(consumer, cluster, SERVICE)
 
 
 async def _history(process: Any) -> str:

@@ -13,15 +13,12 @@ from typing import Any
 import asyncpg
 import pytest
 from faststream import AckPolicy
-from faststream.kafka import KafkaBroker
 
 from shared.contracts.inbound import INBOUND_ORDERS, Customer
 from shared.errors import ConcurrencyError
 from shared.eventsourced import consumer as consuming
 from shared.eventsourced import unit_of_work
-from shared.eventsourced.acknowledging import Acknowledging
 from shared.eventsourced.decider import To
-from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Heard, Translator
 from shared.eventsourced.policy import no_reactions
 from shared.eventsourced.reading import Received
@@ -38,6 +35,7 @@ from tests.connected.support_engine import (
     eventually,
     everything_on,
     send,
+    subscribed,
 )
 from tests.engine.records import Record, order_record
 from tests.engine.toy import SAYS, AddCoins, Count, jar, tally, toy_service
@@ -83,19 +81,6 @@ def _customer(n: int) -> Record:
     return Record(body, headers, topic=INBOUND_ORDERS.topic, key=b"C-%d" % n)
 
 
-@asynccontextmanager
-async def _listening(servers: str, handler: Callable[[list[Any]], Awaitable[None]], topic: str) -> AsyncIterator[None]:
-    broker = KafkaBroker(servers, enable_idempotence=False, logger=None, graceful_timeout=1)  # for who never ends
-    gathering = Gathering(records_max=100, poll_ms=10, gather_ms=0)
-    options = {"gathering": gathering, "acknowledging": Acknowledging(), "wait_ms": 100, "session_ms": 6_000}
-    consuming.subscribe(broker, [topic], handler, group_id="credit", **options)
-    await broker.start()
-    try:
-        yield
-    finally:
-        await broker.stop()
-
-
 @both
 async def test_acknowledging_before_the_commit_loses_what_a_crash_interrupts(
     open_replica: OpenReplica, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch, broken: bool
@@ -114,10 +99,10 @@ async def test_acknowledging_before_the_commit_loses_what_a_crash_interrupts(
             crashed.set()
             await asyncio.Event().wait()  # a process that dies here comes no further
 
-        async with _listening(servers, crash, INBOUND_ORDERS.topic):
+        async with subscribed(servers, INBOUND_ORDERS.topic, crash):
             await asyncio.wait_for(crashed.wait(), 30)
         await send(servers, [_customer(20)])
-        async with _listening(servers, replica.consumer.handle, INBOUND_ORDERS.topic):
+        async with subscribed(servers, INBOUND_ORDERS.topic, replica.consumer.handle):
             await eventually(lambda: _counted(replica, "C-20"))
         promise(await counts(replica.pool) == {f"C-{n}": 1 for n in range(21)}, "every message has its effect once")
 
