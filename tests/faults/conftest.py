@@ -1,12 +1,12 @@
 """Fixtures of the fault suite: one system for all cases that leave it whole, on Apache Kafka where it can be had."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 
-from tests.faults.harness import System
+from tests.faults.harness import FIGURES, System
 from tests.support.brokers import Choice, why_no_kafka
 from tests.support.homes import temporary_home
 
@@ -61,3 +61,21 @@ def on_kafka(shared: Shared) -> None:
     """Only Apache Kafka can do what this case needs (the embedded broker keeps nothing over a restart)."""
     if shared.broker != "kafka":
         pytest.skip("needs Apache Kafka")
+
+
+def figures_in(reports: list[pytest.TestReport]) -> Iterator[str]:
+    """What the cases of a run have printed of orders, ids and faults."""
+    for report in reports:
+        if report.when == "call":
+            yield from (
+                line.removeprefix(FIGURES) for line in report.capstdout.splitlines() if line.startswith(FIGURES)
+            )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures of every case, so that a green run says what it has proven."""
+    lines = list(figures_in(terminalreporter.getreports("passed")))
+    if lines:
+        terminalreporter.section("figures of the fault suite")
+        for line in lines:
+            terminalreporter.line(line)

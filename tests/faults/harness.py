@@ -40,6 +40,8 @@ END_SECONDS_MAX = 60 + ORDERS / 8
 """How long the orders of a case may take after the last fault."""
 SETTLE_SECONDS_MAX = 90.0
 VERIFY_SECONDS_MAX = 60.0
+FIGURES = "figures of "
+"""A line that begins so is shown at the end of a run, also of a green one."""
 _POLL_SECONDS = 0.02
 
 
@@ -262,14 +264,14 @@ class Case:
         verdict = await verify_all(self.system.database_of, seconds_max=VERIFY_SECONDS_MAX)
         wrong = [check for check in verdict.checks if not check.ok]
         assert not wrong, wrong
-        await self._check_orders()
+        ends = await self._check_orders()
         topics = await self._check_topics()
         seconds = time.monotonic() - self.started
         checked = sum(check.checked for check in verdict.checks)
         print(
-            f"\n{self.name}: seed {SEED}, {self.orders} orders in {played:.0f} s, proven in "
-            f"{seconds - played:.0f} s: {len(verdict.checks)} checks over "
-            f"{checked} things, {len(topics.ids)} messages, {topics.copies} said again; {'; '.join(self.faults)}"
+            f"\n{FIGURES}{self.name}: seed {SEED}, {self.orders} orders in {played:.0f} s = {ends}; proven in "
+            f"{seconds - played:.0f} s: {len(verdict.checks)} checks over {checked} things, "
+            f"{len(topics.ids)} messages under as many ids, {topics.copies} said again; {'; '.join(self.faults)}"
         )
         return topics
 
@@ -278,17 +280,21 @@ class Case:
         assert done, self.outside.world.progress.missing()
         self.outside.task.result()
 
-    async def _check_orders(self) -> None:
-        """Every order placed once, and either completed or, for who pays too little, invoiced with a rest due."""
-        world = self.outside.world
-        ids = list(world.plans)
+    async def _check_orders(self) -> str:
+        """Every order placed once, and completed, or refused, or, for who pays too little, invoiced with a rest due.
+
+        Returns how many of each.
+        """
+        world, refused = self.outside.world, self.outside.refusing.order_ids
+        ids = [*world.plans, *refused]
         rows = await self.system.sql(
             "order", "SELECT status, count(*) FROM orders WHERE order_id = ANY($1) GROUP BY 1", ids
         )
         by_status = dict(rows)
         short = sum(kind is Kind.SHORT for kind in world.plans.values())
         assert sum(by_status.values()) == len(ids)
-        assert by_status["completed"] == len(ids) - len(world.progress.short)
+        assert by_status["completed"] == len(ids) - len(refused) - len(world.progress.short)
+        assert by_status.get("rejected", 0) == len(refused)
         assert len(world.progress.short) <= short
         paid = await self.system.sql(
             "receivables",
@@ -297,6 +303,10 @@ class Case:
             self.heads["receivables"],
         )
         assert {payment_id: count for payment_id, count in paid} == dict.fromkeys(world.progress.received, 1)
+        return (
+            f"{by_status['completed']} paid, {len(world.progress.short)} paid short, {len(refused)} refused, "
+            f"by {len(paid)} payments"
+        )
 
     async def _check_topics(self) -> Topics:
         """All new public facts stand on the topics; what stands there is in the stores; copies are true copies."""

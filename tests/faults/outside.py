@@ -20,6 +20,7 @@ from shared.contracts.inbound import Order, Payment
 from shared.contracts.messages import Message
 from shared.errors import UnavailableError
 from shared.values import evolved
+from tests.faults.refusing import Refusing, WithRefused, is_too_large, with_too_large
 
 IN_FLIGHT_SHARE = 4
 """A quarter of a case's orders is on its way at once: a fault in the middle finds some done and some not begun."""
@@ -68,7 +69,7 @@ class _PatientClerk(Clerk):
 
 
 class Outside:
-    """Plays the world in the background until every order of the case is in its planned end.
+    """Plays the world in the background until every order of the case is in its planned end: paid, or refused.
 
     The first `posted` of the orders are left to the test, which places them over HTTP, each under its idempotency key
     (`self.posted`: key → order); the others come over Kafka, no more than `rate` of them per second (0: no limit).
@@ -79,8 +80,9 @@ class Outside:
     ) -> None:
         self._servers, self._services, self._seed, self._rate = servers, services, seed, rate
         self._customers = customers(len(orders))
-        self._orders = orders[posted:]
+        self._orders = with_too_large(orders[posted:])
         self.posted = {o.order_id: evolved(o, order_id=str(uuid5(ORDER_IDS, o.order_id))) for o in orders[:posted]}
+        self.refusing = Refusing(services, self._orders)
         self._over = asyncio.Event()
         self.world = self._new_world(from_beginning=False)
         self.task = asyncio.create_task(self._play())
@@ -88,14 +90,17 @@ class Outside:
     def _new_world(self, *, from_beginning: bool) -> World:
         in_flight = max(len(self._orders) // IN_FLIGHT_SHARE, 1)
         course = Course(self._seed, DEMO_SHARES, LATE_BP, in_flight, self._rate, from_beginning)
-        world = _PatientWorld(self._customers, self._orders, course, self.posted.values())
+        to_be_paid = [order for order in self._orders if not is_too_large(order)]
+        world = _PatientWorld(self._customers, to_be_paid, course, self.posted.values())
+        world.orders = tuple(self._orders)
+        world.progress = WithRefused(world.plans, self.refusing)
         world.clerk = _PatientClerk(self._services)
         return world
 
     @property
     def finished(self) -> int:
         """How many orders are in their planned end."""
-        return self.world.progress.finished
+        return self.world.progress.finished + len(self.refusing.refused)
 
     def start_over(self) -> None:
         """Say everything again and listen from the beginning: for when the broker has lost what was said."""
@@ -107,6 +112,11 @@ class Outside:
         await asyncio.gather(self.task, return_exceptions=True)
 
     async def _play(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.refusing.work())
+            await self._pay()
+
+    async def _pay(self) -> None:
         while True:
             running = asyncio.create_task(self.world.run(self._servers, seconds_max=1e9))
             over = asyncio.create_task(self._over.wait())
