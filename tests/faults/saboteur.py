@@ -1,8 +1,9 @@
 """A service as `o2c run NAME` starts it, with trapdoors: `python -m tests.faults.saboteur NAME`.
 
 A file `NAME.<point>` in the directory `O2C_TRAPDOORS` makes the process die by SIGKILL, once, when it next comes to
-that point; a file `NAME.clock` moves its wall clock by the seconds in it. Without such files it is the service and
-nothing else. `O2C_SABOTEUR` is another NAME for these files, so that replicas can differ.
+that point; a file `NAME.clock` moves its wall clock by the seconds in it, and a file `NAME.defect` makes its deciders
+raise. Without such files it is the service and nothing else. `O2C_SABOTEUR` is another NAME for these files, so that
+replicas can differ.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,11 @@ from aiokafka.errors import RequestTimedOutError
 from o2c.main import app
 from services.order import api as order_api
 from services.receivables import app as receivables_app
+from shared.eventsourced.decider import To
+from shared.eventsourced.facts import Recorded
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
+from shared.eventsourced.work import Pass
 
 POINTS = ("sent", "unheard", "written", "committed")
 """sent: Kafka has acknowledged, and the relay's cursor has not moved yet; unheard: there too, but the acknowledgement
@@ -29,12 +34,16 @@ is lost instead of the process; written: all is written, nothing committed; comm
 FREEZING = "frozen"
 """Like `written`, but the process is stopped (SIGSTOP) in the middle of its transaction instead of killed."""
 
+DEFECT = "defect"
+"""As long as the file is there, the decider raises for every command in it: each a line of stream and command."""
+
 
 class Trapdoors:
     """Which points of this process are armed."""
 
     def __init__(self, service: str, directory: Path) -> None:
         self._service, self._directory = service, directory
+        self._defect = directory / f"{service}.{DEFECT}"
 
     def sprung(self, point: str) -> bool:
         """Whether this point was armed; it no longer is."""
@@ -48,6 +57,13 @@ class Trapdoors:
         """End as by a power failure, if this point is armed."""
         if self.sprung(point):
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def defective(self, to: To[Any]) -> bool:
+        """Whether the decider of this command has a defect that this command meets."""
+        try:
+            return f"{to.stream} {type(to.command).__name__}" in self._defect.read_text().splitlines()
+        except FileNotFoundError:
+            return False
 
 
 def install(doors: Trapdoors) -> None:
@@ -77,6 +93,22 @@ def install(doors: Trapdoors) -> None:
     Relay._send = send_then_fall  # type: ignore[method-assign]
     UnitOfWork._write = write_then_fall  # type: ignore[method-assign]
     UnitOfWork.run = run_then_fall  # type: ignore[method-assign]
+    _install_defects(doors)
+
+
+def _install_defects(doors: Trapdoors) -> None:
+    decide: Callable[..., list[Recorded]] = Pass._decide_command
+
+    def decide_or_raise(self: Pass, to: To[Any], *arguments: Any) -> list[Recorded]:
+        if doors.defective(to):
+            to = replace(to, decider=replace(to.decider, decide=_raises))
+        return decide(self, to, *arguments)
+
+    Pass._decide_command = decide_or_raise  # type: ignore[method-assign]
+
+
+def _raises(state: Any, command: Any) -> Sequence[Any]:
+    raise LookupError(f"a defect that {type(command).__name__} meets")
 
 
 class Clock:

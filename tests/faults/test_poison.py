@@ -1,6 +1,8 @@
 """Poison under load: what cannot be processed waits with all that depends on it, the others go on, and repair heals."""
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -9,13 +11,75 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from shared.contracts.catalogue import INBOUND_TOPICS
+from shared.contracts.inbound import Order
+from shared.errors import ConflictError
 from tests.faults.harness import ORDERS, SEED, Case, System, case, until
 from tests.faults.outside import orders_of
+from tests.faults.saboteur import DEFECT
 
 pytestmark = pytest.mark.faults
 
 POISONED = 5
 GARBAGE = 300
+LETTERS_MAX = 1_000
+
+Letter = dict[str, Any]
+"""A dead letter as `o2c dead-letters list` tells it."""
+
+
+async def test_messages_that_make_a_decider_raise_wait_with_those_behind_them_and_go_on_in_order_after_repair(
+    system: System,
+) -> None:
+    behind = _some_customers_orders(orders_of("defect", ORDERS, SEED))
+    held = [order.order_id for its in behind.values() for order in its]
+    defect = system.home / "trapdoors" / f"order.{DEFECT}"
+    defect.write_text("".join(f"order-{its[0].order_id} ConfirmOrder\n" for its in behind.values()))
+    async with case(system, "defect") as run:
+        run.note(f"the confirmation of {POISONED} orders makes the decider of order raise")
+        await _all_but(run, held)
+        # What credit says of a customer's orders is one stream: the first parked, then all orders placed after it.
+        expected = {f"credit-account-{customer}": len(its) for customer, its in behind.items()}
+        letters = await until(lambda: _letters_of(system, expected), "all that depends on them waits")
+        parked = _parked_and_behind_them_waiting(letters)
+        assert all("a defect that ConfirmOrder meets" in letter["reason"] for letter in parked)
+        run.note(f"{len(parked)} parked, {len(letters) - len(parked)} waiting behind them; all others are done")
+        await _retried_in_vain(system, letters)
+        assert await _placed_only(system, held), "nothing of what waits has had an effect"
+        defect.unlink()
+        await _retry_all(system)
+        run.note("repaired and retried")
+        assert {letter["message_id"] for letter in letters} <= await _causes_in_order(run, letters)
+        await run.end()
+
+
+def _some_customers_orders(orders: Iterable[Order]) -> dict[str, list[Order]]:
+    """Of some customers the later half of their orders, which is what waits when the first of it cannot go on."""
+    of_customer: dict[str, list[Order]] = defaultdict(list)
+    for order in orders:
+        of_customer[order.customer_id].append(order)
+    several = sorted(customer for customer, its in of_customer.items() if len(its) > 2)
+    chosen = Random(SEED).sample(several, POISONED)
+    return {customer: of_customer[customer][len(of_customer[customer]) // 2 :] for customer in chosen}
+
+
+async def _letters_of(system: System, expected: dict[str, int]) -> list[Letter]:
+    """The open letters, once there are as many of each stream as expected."""
+    letters = await _open_letters(system)
+    return letters if {stream: len(its) for stream, its in _by_stream(letters).items()} == expected else []
+
+
+async def _retried_in_vain(system: System, letters: Sequence[Letter]) -> None:
+    """Before the repair: what is parked fails again, and nothing is taken before it."""
+    for its in _by_stream(letters).values():
+        tried = await _retry(system, its[0])
+        assert (tried["done"], its[0]["reason"]) == (0, tried["stopped_by"])
+        with pytest.raises(ConflictError, match="waits behind"):
+            await _retry(system, its[1])
+
+
+async def _placed_only(system: System, order_ids: Sequence[str]) -> bool:
+    found = await system.sql("order", "SELECT status FROM orders WHERE order_id = ANY($1)", order_ids)
+    return [status for (status,) in found] == ["placed"] * len(order_ids)
 
 
 async def test_orders_whose_rows_cannot_be_written_wait_while_all_others_are_paid_and_go_on_after_repair(
@@ -23,28 +87,105 @@ async def test_orders_whose_rows_cannot_be_written_wait_while_all_others_are_pai
 ) -> None:
     orders = orders_of("poison", ORDERS, SEED)
     victims = [order.order_id for order in Random(SEED).sample(orders, POISONED)]
-    # Before the first order comes: an order service that had taken them could only wait with all of their customers'.
-    await _break(system, "billing", "invoices", victims[:3])
-    await _break(system, "order", "orders", victims[3:])
+    await _break(system, "billing", "invoices", victims[:3], "false")
+    # From the first word of fulfillment on: the shipment that it says next has to wait.
+    await _break(system, "order", "orders", victims[3:], "allocation = ''")
     async with case(system, "poison") as run:
         run.note(f"rows of {POISONED} orders cannot be written")
         await _all_but(run, victims)
-        letters = await _open_letters(system)
-        assert {letter["status"] for letter in letters} <= {"parked", "waiting"}
-        assert all("poison" in letter["reason"] for letter in letters if letter["status"] == "parked")
-        parked = [letter["ref"] for letter in letters if letter["status"] == "parked"]
+        letters = await until(lambda: _with_one_behind(system, victims[3:]), "shipments wait behind reservations")
+        parked = _parked_and_behind_them_waiting(letters)
+        assert all("poison" in letter["reason"] for letter in parked)
         run.note(f"{len(parked)} parked, {len(letters) - len(parked)} waiting behind them")
         for service, table in (("billing", "invoices"), ("order", "orders")):
             await system.sql(service, f"ALTER TABLE {table} DROP CONSTRAINT poison")
-        for ref in sorted(parked, key=lambda ref: int(ref.partition("/")[2])):
-            await system.o2c("dead-letters", "retry", ref)
+        await _retry_all(system)
         run.note("repaired and retried")
+        shipped = {letter["message_id"] for letter in letters if letter["type"] == "o2c.fulfillment.Shipped.v1"}
+        assert shipped <= await _causes_in_order(run, letters)
         await run.end()
 
 
-async def _break(system: System, service: str, table: str, order_ids: list[str]) -> None:
+async def _break(system: System, service: str, table: str, order_ids: list[str], unless: str) -> None:
+    """From now on rows of these orders cannot be written unless they look so."""
     listed = ", ".join(f"'{order_id}'" for order_id in order_ids)
-    await system.sql(service, f"ALTER TABLE {table} ADD CONSTRAINT poison CHECK (order_id NOT IN ({listed})) NOT VALID")
+    check = f"order_id NOT IN ({listed}) OR {unless}"
+    await system.sql(service, f"ALTER TABLE {table} ADD CONSTRAINT poison CHECK ({check}) NOT VALID")
+
+
+async def _with_one_behind(system: System, order_ids: Iterable[str]) -> list[Letter]:
+    """The open letters, once there are two at least of what fulfillment has said to order of each of these orders."""
+    letters = await _open_letters(system)
+    streams = _by_stream(letter for letter in letters if letter["service"] == "order")
+    return letters if all(len(streams[f"fulfillment-{order_id}"]) > 1 for order_id in order_ids) else []
+
+
+# ---- letters
+
+
+async def _open_letters(system: System) -> list[Letter]:
+    listed = await system.o2c("dead-letters", "list", "--json", "--limit", str(LETTERS_MAX))
+    letters: list[Letter] = json.loads(listed)["dead_letters"]
+    return letters
+
+
+def _by_stream(letters: Iterable[Letter]) -> defaultdict[str, list[Letter]]:
+    """The letters of each stream, oldest first. In these cases no two services hold letters of the same stream."""
+    streams: defaultdict[str, list[Letter]] = defaultdict(list)
+    for letter in sorted(letters, key=lambda letter: int(letter["id"])):
+        streams[letter["stream"]].append(letter)
+    return streams
+
+
+def _parked_and_behind_them_waiting(letters: Sequence[Letter]) -> list[Letter]:
+    """The first of each stream, which is parked; what came behind it waits, and there are some that do."""
+    for stream, its in _by_stream(letters).items():
+        assert [each["status"] for each in its] == ["parked", *["waiting"] * (len(its) - 1)], stream
+    parked = [letter for letter in letters if letter["status"] == "parked"]
+    assert len(parked) < len(letters), "nothing waits behind what is parked"
+    return parked
+
+
+async def _retry(system: System, letter: Letter) -> dict[str, Any]:
+    answer: dict[str, Any] = await system.services.post(letter["service"], f"/dead-letters/{letter['id']}/retry")
+    return answer
+
+
+async def _retry_all(system: System) -> None:
+    """As a clerk does: whatever is parked, in the order in which it is listed, until nothing is open any more."""
+
+    async def none_open() -> bool:
+        letters = await _open_letters(system)
+        for letter in letters:
+            if letter["status"] == "parked":
+                await _retry(system, letter)
+        return not letters
+
+    await until(none_open, "no letter is open")
+
+
+async def _causes_in_order(run: Case, letters: Iterable[Letter]) -> set[str]:
+    """The messages of the letters' streams that led to facts of this case; asserts that they did so as they were said.
+
+    A message is `stream@version`, and facts are stored in the order in which they came about.
+    """
+    found: set[str] = set()
+    for service in {letter["service"] for letter in letters}:
+        streams = {letter["stream"] for letter in letters if letter["service"] == service}
+        causes = [cause for (cause,) in await run.system.sql(service, _CAUSES, run.heads[service], list(streams))]
+        for stream in streams:
+            versions = [int(cause.removeprefix(f"{stream}@")) for cause in causes if cause.startswith(f"{stream}@")]
+            assert versions == sorted(versions), f"{service} has worked {stream} in the order {versions}"
+        found.update(causes)
+    return found
+
+
+_CAUSES = r"""
+SELECT cause FROM (
+    SELECT notification_id, convert_from(state, 'UTF8')::jsonb -> 'm' ->> 'cause' AS cause
+    FROM events WHERE notification_id > $1
+) AS caused WHERE regexp_replace(cause, '@\d+$', '') = ANY ($2) ORDER BY notification_id
+"""
 
 
 async def _all_but(run: Case, victims: list[str]) -> None:
@@ -57,9 +198,7 @@ async def _all_but(run: Case, victims: list[str]) -> None:
     await until(done, "all other orders in their end", 200)
 
 
-async def _open_letters(system: System) -> list[dict[str, Any]]:
-    letters: list[dict[str, Any]] = json.loads(await system.o2c("dead-letters", "list", "--json"))["dead_letters"]
-    return letters
+# ---- garbage
 
 
 async def test_garbage_on_every_inbound_topic_stops_nobody_and_each_piece_is_accounted_for(system: System) -> None:
