@@ -222,13 +222,17 @@ def _command(name: str) -> tuple[str, ...]:
 
 @dataclass
 class Case:
-    """The orders of one case on their way, and where everything stood before them."""
+    """The orders of one case on their way, and where everything stood before them.
+
+    `kept` False: what was said before them is looked for on the topics, too.
+    """
 
     name: str
     system: System
     outside: Outside
     random: Random
     heads: dict[str, int]
+    kept: bool
     offsets: dict[TopicPartition, int]
     orders: int
     started: float = field(default_factory=time.monotonic)
@@ -309,7 +313,8 @@ class Case:
         )
 
     async def _check_topics(self) -> Topics:
-        """All new public facts stand on the topics; what stands there is in the stores; copies are true copies."""
+        """All new public facts stand on the topics (the older ones, too, if the broker lost them); what stands there is
+        in the stores; copies are true copies."""
         forgotten = set()
         for service, speaker in SPEAKERS.items():
             rows = await self.system.sql(service, "SELECT lane, sequence FROM events WHERE topic = 'engine.Lost'")
@@ -317,7 +322,7 @@ class Case:
         topics = await read_topics(self.system.servers, self.offsets, forgotten)
         assert not topics.wrong, topics.wrong[:10]
         stored: dict[str, tuple[int, int]] = {}
-        new: set[str] = set()
+        due: set[str] = set()
         for service in SPEAKERS:
             rows = await self.system.sql(
                 service,
@@ -325,8 +330,8 @@ class Case:
                 "WHERE lane IS NOT NULL AND topic <> 'engine.Lost'",
             )
             stored.update((id_, (lane, sequence)) for id_, lane, sequence, _ in rows)
-            new.update(id_ for id_, _, _, number in rows if number > self.heads[service])
-        missing = sorted(new - topics.ids.keys())
+            due.update(id_ for id_, _, _, number in rows if number > self.heads[service] or not self.kept)
+        missing = sorted(due - topics.ids.keys())
         assert not missing, f"{len(missing)} facts were never said: {missing[:5]}"
         made_up = [id_ for id_, (lane, sequence, _) in topics.ids.items() if stored.get(id_) != (lane, sequence)]
         assert not made_up, f"{len(made_up)} messages are of no fact: {made_up[:5]}"
@@ -345,16 +350,14 @@ async def case(
     print(f"\n{name}: seed {SEED} (repeat with O2C_FAULT_SEED={SEED})")
     system.whole = False
     await system.back()
-    heads, offsets = dict.fromkeys(SERVICES, 0), {}
-    if kept:
-        offsets = await ends_of(system.servers)
+    heads, offsets = {}, await ends_of(system.servers) if kept else {}
     for service in SERVICES:
         heads[service] = (await system.sql(service, "SELECT coalesce(max(notification_id), 0) FROM events"))[0][0]
     random = Random(crc32(f"{name}/{SEED}".encode()))
     outside = Outside(
         orders_of(name, orders, SEED), system.servers, system.services, seed=SEED, posted=posted, rate=rate
     )
-    running = Case(name, system, outside, random, heads, offsets, orders)
+    running = Case(name, system, outside, random, heads, kept, offsets, orders)
     try:
         yield running
         system.whole = True

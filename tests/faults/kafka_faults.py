@@ -1,7 +1,8 @@
-"""What an operator, or an accident, can do to Kafka's topics."""
+"""What an operator, or an accident, can do to Kafka's topics, and to its answers on their way."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
@@ -40,3 +41,11 @@ async def delete_records(servers: str, topics: Iterable[str]) -> int:
     async with _admin(servers) as client:
         await client.delete_records({p: RecordsToDelete(before_offset=end) for p, end in ends.items() if end})
     return sum(ends[p] - begins[p] for p in partitions)
+
+
+def lose_acknowledgements(home: Path, service: str, number: int) -> Path:
+    """Have the next so many acknowledgements of a service's facts lost on their way; the file is gone when they are."""
+    file = home / "trapdoors" / f"{service}.unacknowledged"
+    unfinished = file.with_suffix(".new")
+    unfinished.write_text(str(number))
+    return unfinished.rename(file)

@@ -1,9 +1,9 @@
 """A service as `o2c run NAME` starts it, with trapdoors: `python -m tests.faults.saboteur NAME`.
 
 A file `NAME.<point>` in the directory `O2C_TRAPDOORS` makes the process die by SIGKILL, once, when it next comes to
-that point; a file `NAME.clock` moves its wall clock by the seconds in it, and a file `NAME.defect` makes its deciders
-raise. Without such files it is the service and nothing else. `O2C_SABOTEUR` is another NAME for these files, so that
-replicas can differ.
+that point; a file `NAME.clock` moves its wall clock by the seconds in it; a file `NAME.unacknowledged` has it lose as
+many of Kafka's acknowledgements; a file `NAME.defect` makes its deciders raise. Without such files it is the service and nothing else. `O2C_SABOTEUR` is another NAME
+for these files, so that replicas can differ.
 """
 
 import asyncio
@@ -17,13 +17,16 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import RequestTimedOutError
+from aiokafka.protocol.produce import ProduceRequest
 
 from o2c.main import app
 from services.order import api as order_api
 from services.receivables import app as receivables_app
 from shared.eventsourced.decider import To
 from shared.eventsourced.facts import Recorded
+from shared.contracts.catalogue import SPEAKERS
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Pass
@@ -153,12 +156,48 @@ def show_tasks(*_: object) -> None:
         print(f"task {task.get_name()}: {' > '.join(places)} > {waiting!r}", file=sys.stderr, flush=True)
 
 
+class LostAcknowledgements:
+    """Connections that break while Kafka's acknowledgement of facts is on its way: Kafka has them, and nobody here can
+    know. The file says how many in a row are still to be lost; it is gone when they are."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._topics = frozenset(speaker.topic for speaker in SPEAKERS.values())
+
+    def install(self) -> None:
+        """From now on the file is heeded, when an acknowledgement has come and before anybody has looked at it."""
+        handle: Callable[..., None] = AIOKafkaConnection._handle_frame
+
+        def lose_or_handle(connection: Any, frame: bytes) -> None:
+            if self._is_of_facts(connection._requests[0][1]) and self._loses():
+                connection._writer.transport.abort()
+                raise ConnectionResetError("the acknowledgement was lost on its way")
+            handle(connection, frame)
+
+        AIOKafkaConnection._handle_frame = lose_or_handle
+
+    def _is_of_facts(self, request: Any) -> bool:
+        return request.API_KEY == ProduceRequest.API_KEY and not self._topics.isdisjoint(t for t, _ in request.topics)
+
+    def _loses(self) -> bool:
+        try:
+            left = int(self._file.read_text()) - 1
+        except FileNotFoundError:
+            return False
+        if left:
+            self._file.write_text(str(left))
+        else:
+            self._file.unlink()
+        return True
+
+
 def main() -> None:
     """Run the service named on the command line."""
     signal.signal(signal.SIGUSR1, show_tasks)
     name, directory = os.environ.get("O2C_SABOTEUR", sys.argv[1]), Path(os.environ["O2C_TRAPDOORS"])
     install(Trapdoors(name, directory))
     Clock(directory / f"{name}.clock").install()
+    LostAcknowledgements(directory / f"{name}.unacknowledged").install()
     app(["run", sys.argv[1]])
 
 

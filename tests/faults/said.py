@@ -16,12 +16,15 @@ class Topics:
     """What was found on the topics. `copies`: records beyond the first of an id, which listeners drop.
 
     `forgotten`: places (topic, lane, sequence) whose facts were lost with an older backup; nothing there counts.
+    `leaps`: where a lane went on by more than one step, as a lane that changed its partition seems to do.
     """
 
     ids: dict[str, tuple[int, int, bytes]] = field(default_factory=dict)
     copies: int = 0
     wrong: list[str] = field(default_factory=list)
     forgotten: Container[tuple[str, int, int]] = frozenset()
+    leaps: list[str] = field(default_factory=list)
+    _reached: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
 
     def take(self, topic: str, records: Iterable[Any], positions: dict[tuple[str, int, int], str]) -> None:
         """Take note of records: the same id means the same place and the same words, and no place has two ids."""
@@ -38,6 +41,10 @@ class Topics:
                     self.wrong.append(f"{id_} differs from its copy")
             if positions.setdefault((topic, lane, sequence), id_) != id_:
                 self.wrong.append(f"{topic} lane {lane}: sequence {sequence} is {id_} and another")
+            reached = self._reached.setdefault((topic, lane), sequence)
+            if sequence > reached + 1:
+                self.leaps.append(f"{topic} lane {lane}: {sequence} after {reached}")
+            self._reached[topic, lane] = max(sequence, reached)
 
 
 async def ends_of(servers: str) -> dict[TopicPartition, int]:

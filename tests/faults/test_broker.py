@@ -1,7 +1,8 @@
-"""Kafka killed, emptied, robbed of topics and records, and given more partitions, under load."""
+"""Kafka killed, unheard, emptied, robbed of topics and records, and given more partitions, under load."""
 
 import asyncio
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from o2c.verify.engine import every_position_is_reached, everything_is_published
 from o2c.verify.stores import open_stores
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
 from tests.faults.harness import SETTLE_SECONDS_MAX, System, case, until
-from tests.faults.kafka_faults import delete_records, delete_topics, raise_partitions
+from tests.faults.kafka_faults import delete_records, delete_topics, lose_acknowledgements, raise_partitions
 from tests.faults.said import TOPICS
 from tests.support.kafka_client import partitions_of, topics_of
 
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.faults
 
 AWAY_SECONDS = 62.0
 """Longer than every time-out of the clients: requests, sessions, metadata."""
+LOST_IN_A_ROW_MAX = 3
+PARTITIONS, PARTITIONS_RAISED = 4, 12
 
 
 async def test_a_broker_killed_and_restarted_under_load_loses_and_doubles_nothing(
@@ -74,6 +77,31 @@ async def _register_customers(system: System) -> None:
             assert response.status_code in (200, 201), response.text
 
 
+async def test_acknowledgements_lost_on_the_wire_leave_copies_in_order_and_no_hole(system: System) -> None:
+    async with case(system, "acknowledgements-lost") as run:
+        restarts = _restarts_of_relays(system)
+        victims = [name for name in SPEAKERS for _ in range(2)]  # along the flow: each has something left to say
+        lost = 0
+        async for n in run.moments(len(victims)):
+            number = run.random.randint(1, LOST_IN_A_ROW_MAX)
+            door = lose_acknowledgements(system.home, victims[n], number)
+            await until(lambda door=door: _gone(door), f"{victims[n]} lost {number} acknowledgements in a row")
+            lost += number
+            run.note(f"{victims[n]} lost {number}")
+        topics = await run.end()
+        assert _restarts_of_relays(system) == restarts, "the client itself sends again what was not acknowledged"
+        assert topics.copies >= lost, "Kafka had it, and was sent it again"
+        assert not topics.leaps, topics.leaps[:10]
+
+
+def _restarts_of_relays(system: System) -> dict[str, int]:
+    return {name: system.stack.services[name].log.read_text().count("relay starts over") for name in SPEAKERS}
+
+
+async def _gone(door: Path) -> bool:
+    return not await asyncio.to_thread(door.exists)
+
+
 async def test_deleted_topics_and_a_wiped_broker_are_filled_again_by_asking_and_all_of_them_by_replay(
     system: System,
 ) -> None:
@@ -87,7 +115,7 @@ async def test_deleted_topics_and_a_wiped_broker_are_filled_again_by_asking_and_
             await _heal(system)
             run.note("all services have heard everything")
         await _wipe(system)
-        run.note("wiped the broker")
+        run.note(f"wiped the broker, which also held {sum(run.heads.values())} facts of earlier cases")
         await _heal(system)
         run.note("all services have heard everything")
         run.note(f"{await system.replay()} messages replayed")
@@ -121,11 +149,17 @@ async def _heal(system: System) -> None:
 async def test_partitions_raised_under_load_neither_lose_nor_double(system: System, on_kafka: None) -> None:
     async with case(system, "partitions") as run:
         await run.reached(run.random.uniform(0.2, 0.5))
-        await raise_partitions(system.servers, [*TOPICS, *INBOUND_TOPICS], 12)
-        assert {await partitions_of(system.servers, topic) for topic in TOPICS} == {12}
-        run.note("4 to 12 partitions")
+        topics = [*TOPICS, *INBOUND_TOPICS]
+        assert await _partitions(system, topics) == dict.fromkeys(topics, PARTITIONS)
+        await raise_partitions(system.servers, topics, PARTITIONS_RAISED)
+        assert await _partitions(system, topics) == dict.fromkeys(topics, PARTITIONS_RAISED)
+        run.note(f"{PARTITIONS} to {PARTITIONS_RAISED} partitions")
         run.outside.start_over()  # who listens without a group must look for new partitions himself
         await run.end()
+
+
+async def _partitions(system: System, topics: list[str]) -> dict[str, int]:
+    return {topic: await partitions_of(system.servers, topic) for topic in topics}
 
 
 async def test_a_consumer_that_was_away_longer_than_retention_gets_what_is_gone_from_the_stores(
