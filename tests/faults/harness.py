@@ -16,6 +16,7 @@ from typing import Any
 from zlib import crc32
 
 import asyncpg
+import msgspec
 from aiokafka import TopicPartition
 
 from o2c.outside.plan import Kind
@@ -29,7 +30,7 @@ from o2c.verify import verify_all
 from shared.contracts.catalogue import SPEAKERS
 from shared.settings import Settings
 from tests.faults.outside import Outside, orders_of
-from tests.faults.saboteur import FREEZING, POINTS
+from tests.faults.saboteur import FREEZING, POINTS, Caught, caught_at
 from tests.faults.said import Topics, ends_of, read_topics
 
 ORDERS = int(os.environ.get("O2C_FAULT_ORDERS", "2000"))
@@ -179,12 +180,32 @@ class System:
             if service.running:
                 os.kill(self.pid(name), signal.SIGUSR1)
 
-    def arm(self, service: str, point: str) -> Path:
-        """Let a service fall through a trapdoor; the file is gone when it has. Points: see `saboteur.POINTS`."""
-        assert point in (*POINTS, FREEZING)
+    async def spring(self, service: str, point: str) -> Caught:
+        """Let a service fall through a trapdoor, and say what it had in hand then. Points: see `saboteur`."""
+        assert point in (*POINTS, *FREEZING)
         door = self.home / "trapdoors" / f"{service}.{point}"
         door.touch()
-        return door
+
+        async def gone() -> bool:
+            return not await asyncio.to_thread(door.exists)
+
+        await until(gone, f"{door.name} sprung")
+        return msgspec.json.decode(caught_at(door).read_bytes(), type=Caught)
+
+    @asynccontextmanager
+    async def frozen(self, service: str, point: str) -> AsyncIterator[Caught]:
+        """Let a service fall through a trapdoor that stops it there, for the length of the block."""
+        pid = self.pid(service)
+        caught = await self.spring(service, point)
+
+        async def stands() -> bool:
+            return _stands_still(pid)
+
+        await until(stands, f"{service} frozen at {point}")  # it says so a moment before it is
+        try:
+            yield caught
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def set_clock(self, name: str, seconds_ahead: float) -> None:
         """Let the wall clock of a service's host (or a replica's, as in "order-2") go wrong by so much; 0: right."""
@@ -202,6 +223,11 @@ class System:
         finally:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether a process was stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 async def _up(options: StackOptions, postgres: Mapping[str, str]) -> Stack:

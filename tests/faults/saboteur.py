@@ -1,9 +1,9 @@
 """A service as `o2c run NAME` starts it, with trapdoors: `python -m tests.faults.saboteur NAME`.
 
-A file `NAME.<point>` in the directory `O2C_TRAPDOORS` makes the process die by SIGKILL, once, when it next comes to
-that point; a file `NAME.clock` moves its wall clock by the seconds in it; a file `NAME.unacknowledged` has it lose as
-many of Kafka's acknowledgements; a file `NAME.defect` makes its deciders raise. Without such files it is the service and nothing else. `O2C_SABOTEUR` is another NAME
-for these files, so that replicas can differ.
+A file `NAME.<point>` in the directory `O2C_TRAPDOORS` makes the process die by SIGKILL or stand still, once, when it
+next comes to that point. `NAME.clock` moves its wall clock by the seconds in it, `NAME.unacknowledged` has it lose as
+many of Kafka's acknowledgements, `NAME.defect` makes its deciders raise. Without such files it is the service and
+nothing else. `O2C_SABOTEUR` is another NAME for these files, so that replicas can differ.
 """
 
 import asyncio
@@ -17,25 +17,50 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import RequestTimedOutError
 from aiokafka.protocol.produce import ProduceRequest
+from msgspec import Struct
 
 from o2c.main import app
 from services.order import api as order_api
 from services.receivables import app as receivables_app
+from shared.contracts.catalogue import SPEAKERS
 from shared.eventsourced.decider import To
 from shared.eventsourced.facts import Recorded
-from shared.contracts.catalogue import SPEAKERS
-from shared.eventsourced.relay import Relay
+from shared.eventsourced.relay import Outgoing, Relay
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Pass
 
 POINTS = ("sent", "unheard", "written", "committed")
 """sent: Kafka has acknowledged, and the relay's cursor has not moved yet; unheard: there too, but the acknowledgement
 is lost instead of the process; written: all is written, nothing committed; committed: and not acknowledged to Kafka."""
-FREEZING = "frozen"
-"""Like `written`, but the process is stopped (SIGSTOP) in the middle of its transaction instead of killed."""
+FREEZING = ("saying", "decided", "writing")
+"""Where the process is stopped (SIGSTOP) instead of killed. saying: it leads, and Kafka has not got the messages yet;
+decided: the store has not been asked to write; writing: all is written, nothing committed, and the store's lock held.
+
+A batch is only caught if its messages have positions and lead to facts."""
+
+
+class Caught(Struct):
+    """What a process had in hand when it fell through a trapdoor.
+
+    `said`: ids of the messages on their way to Kafka. Of a batch, `facts`: how many; `at_us`: when they, and no others,
+    are recorded; `positions`: (speaker, lane, heard before, heard after); `session`: the server process that writes it.
+    """
+
+    said: list[str] = []
+    facts: int = 0
+    at_us: int = 0
+    positions: list[tuple[str, int, int, int]] = []
+    session: int = 0
+
+    @property
+    def messages(self) -> int:
+        """How many messages with a position the batch takes."""
+        return sum(after - before for *_, before, after in self.positions)
+
 
 DEFECT = "defect"
 """As long as the file is there, the decider raises for every command in it: each a line of stream and command."""
@@ -48,17 +73,22 @@ class Trapdoors:
         self._service, self._directory = service, directory
         self._defect = directory / f"{service}.{DEFECT}"
 
-    def sprung(self, point: str) -> bool:
-        """Whether this point was armed; it no longer is."""
-        try:
-            (self._directory / f"{self._service}.{point}").unlink()
-        except FileNotFoundError:
+    def armed(self, *points: str) -> bool:
+        """Whether any of these points is."""
+        return any(self._door(point).exists() for point in points)
+
+    def sprung(self, point: str, caught: Caught) -> bool:
+        """Whether this point was armed; it no longer is, and what was caught is written down beside it."""
+        if not self.armed(point):
             return False
+        door = self._door(point)
+        caught_at(door).write_bytes(msgspec.json.encode(caught))
+        door.unlink()
         return True
 
-    def die_at(self, point: str) -> None:
+    def die_at(self, point: str, caught: Caught) -> None:
         """End as by a power failure, if this point is armed."""
-        if self.sprung(point):
+        if self.sprung(point, caught):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def defective(self, to: To[Any]) -> bool:
@@ -68,35 +98,69 @@ class Trapdoors:
         except FileNotFoundError:
             return False
 
+    def freeze_at(self, point: str, caught: Caught) -> None:
+        """Stand still until somebody sends SIGCONT, if this point is armed."""
+        if self.sprung(point, caught):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _door(self, point: str) -> Path:
+        return self._directory / f"{self._service}.{point}"
+
+
+def caught_at(door: Path) -> Path:
+    """Where it is written down what this trapdoor has caught."""
+    return door.with_name(f"{door.name}.caught")
+
 
 def install(doors: Trapdoors) -> None:
-    """Put the trapdoors into relay and unit of work."""
+    """Put the trapdoors into relay, unit of work and deciders."""
+    _install_in_relay(doors)
+    _install_in_unit_of_work(doors)
+    _install_defects(doors)
+
+
+def _install_in_relay(doors: Trapdoors) -> None:
     send: Callable[..., Awaitable[None]] = Relay._send
+
+    async def send_then_fall(self: Relay, producer: Any, topic: str, messages: Sequence[Outgoing]) -> None:
+        if not messages or topic != self._topic or not doors.armed("saying", "sent", "unheard"):
+            await send(self, producer, topic, messages)
+            return
+        caught = Caught(said=[dict(message.headers)["ce_id"].decode() for message in messages])
+        doors.freeze_at("saying", caught)
+        await send(self, producer, topic, messages)
+        doors.die_at("sent", caught)
+        if doors.sprung("unheard", caught):
+            raise RequestTimedOutError
+
+    Relay._send = send_then_fall  # type: ignore[method-assign]
+
+
+def _install_in_unit_of_work(doors: Trapdoors) -> None:
     write: Callable[..., Awaitable[Any]] = UnitOfWork._write
     run: Callable[..., Awaitable[None]] = UnitOfWork.run
 
-    async def send_then_fall(self: Relay, producer: Any, topic: str, messages: Any) -> None:
-        await send(self, producer, topic, messages)
-        if messages and topic == self._topic:
-            doors.die_at("sent")
-            if doors.sprung("unheard"):
-                raise RequestTimedOutError
-
-    async def write_then_fall(self: UnitOfWork, *arguments: Any) -> Any:
-        entries = await write(self, *arguments)
-        doors.die_at("written")
-        if doors.sprung(FREEZING):
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return entries
+    async def write_then_fall(self: UnitOfWork, connection: Any, batch: Batch, outcome: Any) -> Any:
+        caught = _caught(batch, outcome.draft.facts)
+        if caught is not None:
+            doors.freeze_at("decided", caught)
+        if caught is None or not doors.armed("written", "writing"):
+            return await write(self, connection, batch, outcome)
+        async with connection.transaction():  # what is written by one statement would be committed with it
+            appended = await write(self, connection, batch, outcome)
+            caught.session = connection.get_server_pid()
+            doors.die_at("written", caught)
+            doors.freeze_at("writing", caught)
+        return appended
 
     async def run_then_fall(self: UnitOfWork, batch: Batch) -> None:
         await run(self, batch)
-        doors.die_at("committed")
+        caught = _caught(batch, [fact for work in batch.works for fact in work.facts])
+        if caught is not None:
+            doors.die_at("committed", caught)
 
-    Relay._send = send_then_fall  # type: ignore[method-assign]
     UnitOfWork._write = write_then_fall  # type: ignore[method-assign]
     UnitOfWork.run = run_then_fall  # type: ignore[method-assign]
-    _install_defects(doors)
 
 
 def _install_defects(doors: Trapdoors) -> None:
@@ -112,6 +176,14 @@ def _install_defects(doors: Trapdoors) -> None:
 
 def _raises(state: Any, command: Any) -> Sequence[Any]:
     raise LookupError(f"a defect that {type(command).__name__} meets")
+
+
+def _caught(batch: Batch, facts: Sequence[Recorded]) -> Caught | None:
+    """None for a batch that no trapdoor opens for: nobody could tell afterwards what became of it."""
+    if not (facts and batch.positions):
+        return None
+    positions = [(speaker, lane, before, after) for (speaker, lane), (before, after) in batch.positions.items()]
+    return Caught(facts=len(facts), at_us=facts[-1].meta.at, positions=positions)
 
 
 class Clock:

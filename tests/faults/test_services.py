@@ -1,25 +1,29 @@
 """Services that are killed at random and at the worst moments, stopped, frozen and joined by replicas, under load."""
 
 import asyncio
-import os
-import signal
 import time
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
+from typing import Any
 
 import pytest
 
+from o2c.services import Services
 from o2c.stack import SERVICES
+from o2c.stack.service_process import ServiceProcess
 from shared.contracts.catalogue import SPEAKERS
-from tests.faults.harness import SEED, System, case, together, until
-from tests.faults.saboteur import FREEZING, POINTS
+from shared.eventsourced.relay import LEASE_SECONDS
+from tests.faults.harness import SEED, Case, System, case, together, until
+from tests.faults.redelivery import to_be_heard_again
+from tests.faults.saboteur import POINTS, Caught
+from tests.faults.said import Topics
 
 pytestmark = pytest.mark.faults
 
 GRACE_SECONDS = 20.0
-FROZEN_SECONDS = 9.0
-"""Longer than the consumers' session time-out of six seconds and the rebalance that follows."""
+TAKEN_OVER_SECONDS_MAX = LEASE_SECONDS + 20.0
+"""A relay's lease is the longest that a frozen process keeps others waiting; and some air."""
 
 
 async def test_services_killed_at_random_together_and_between_any_two_steps_lose_and_double_nothing(
@@ -33,21 +37,32 @@ async def test_services_killed_at_random_together_and_between_any_two_steps_lose
         plan = [(name, point) for point in POINTS for name in run.random.sample(sorted(SPEAKERS), 2)] + kills[:3]
         run.random.shuffle(plan)
         plan += kills[3:]
+        said_again = 0
         async for n in run.moments(len(plan)):
             match plan[n]:
                 case (name, point) as trap if isinstance(trap, tuple):
-                    door = system.arm(name, point)
-                    await until(lambda door=door: _gone(door), f"{door.name} sprung")
+                    caught = await system.spring(name, point)
                     run.note(f"{name} at {point}")
+                    said_again += len(caught.said)
+                    if caught.facts:
+                        kept = caught.facts if point == "committed" else 0
+                        assert await _recorded(system, name, caught) == kept, f"{name} did not die at {point}"
                 case victims:
                     await asyncio.gather(*(system.stack.kill(name) for name in victims))
                     run.note(f"killed {'+'.join(victims)}")
         topics = await run.end()
-        assert topics.copies, "what was sent before the cursor moved must have been said again"
+        assert said_again, "no relay died between sending and moving its cursor"
+        assert topics.copies >= said_again, "what was sent before the cursor moved must have been said again"
 
 
-async def _gone(door: Path) -> bool:
-    return not await asyncio.to_thread(door.exists)
+async def _recorded(system: System, service: str, caught: Caught) -> int:
+    """How many facts of the batch that was caught, as it was decided then, are committed."""
+    rows = await system.sql(
+        service,
+        "SELECT count(*) FROM events WHERE (convert_from(state, 'UTF8')::jsonb #>> '{m,at}')::bigint = $1",
+        caught.at_us,
+    )
+    return int(rows[0][0])
 
 
 async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twice(system: System) -> None:
@@ -59,6 +74,8 @@ async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twi
             seconds = time.monotonic() - begun
             assert await system.stack.services[names[n]].wait() == 0, f"{names[n]} did not end by itself"
             assert seconds < GRACE_SECONDS
+            again = await to_be_heard_again(system, names[n], run.heads[names[n]])
+            assert not again, f"{names[n]} has taken {len(again)} messages without telling Kafka: {again[:5]}"
             await system.stack.start(names[n])
             run.note(f"stopped {names[n]} in {seconds:.1f} s")
         await run.end()
@@ -69,38 +86,145 @@ async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twi
 async def test_a_frozen_service_that_wakes_after_another_took_over_writes_nothing_twice(system: System) -> None:
     name = Random(SEED).choice(["billing", "fulfillment", "receivables"])
     # The replicas are there before the first order: else a fast machine is done before anything can be frozen.
-    async with system.replica(name), system.replica("credit"), case(system, "frozen") as run:
+    async with system.replica(name) as other, system.replica("credit") as creditor, case(system, "frozen") as run:
         await run.reached(run.random.uniform(0.02, 0.1))
-        await _freeze_in_transaction(system, "credit")  # first: while it is frozen no order gets past credit
-        run.note("credit froze with everything written and nothing committed; its replica went on")
-        await system.back("credit")
+        # First: while it is frozen no order gets past credit.
+        zombies = {"credit": await _frozen_until_taken_over(run, "credit", "writing", creditor)}
         await run.reached(run.random.uniform(0.25, 0.35))
-        with system.stopped(system.pid(name)):
-            run.note(f"froze {name}")
-            await asyncio.sleep(FROZEN_SECONDS)  # the fault itself is a length of time
-        await system.back(name)
-        run.note(f"{name} woke")
+        zombies[name] = await _frozen_until_taken_over(run, name, "decided", other)
         await run.end()
+        written = {service: await _recorded(system, service, caught) for service, caught in zombies.items()}
+        assert written == dict.fromkeys(zombies, 0), "a batch was written although another replica had taken it"
 
 
-async def _freeze_in_transaction(system: System, service: str) -> None:
-    """Until its replica has heard more: the store's lock, which the frozen one holds, is taken from it."""
-    pid = system.pid(service)
-    door = system.arm(service, FREEZING)
-    await until(lambda: _gone(door), f"{service} frozen in its transaction")
+async def _frozen_until_taken_over(run: Case, service: str, point: str, other: ServiceProcess) -> Caught:
+    """What it was frozen with and its replica has heard meanwhile, and it must find out about when it wakes."""
+    system = run.system
+    dropped = (await system.status(service))["consumer"]["duplicates"]
+    heard = (await _status_of(other))["consumer"]["records"]
+    async with system.frozen(service, point) as caught:
+        run.note(f"{service} froze at {point} with {caught.facts} facts")
+        assert await _locks_idly(system, service, caught.session) == (point == "writing")
+        heard += caught.messages
+        await until(
+            lambda: _took_over(system, service, other, caught, heard),
+            f"{other.name} takes over",
+            TAKEN_OVER_SECONDS_MAX,
+        )
+        assert not await _locks_idly(system, service, caught.session), "who is frozen keeps the store's lock"
+    await system.back(service)
+
+    async def found_out() -> bool:
+        now = (await system.status(service)).get("consumer", {}).get("duplicates", 0)
+        return bool(now >= dropped + caught.messages)
+
+    await until(found_out, f"{service} drops what it had in hand, since {other.name} has heard it")
+    run.note(f"{service} woke and dropped {caught.messages} messages that {other.name} had heard")
+    return caught
+
+
+async def _locks_idly(system: System, service: str, session: int) -> bool:
+    """Whether this server process has the store's lock, in a transaction in which nothing happens."""
+    rows = await system.sql(
+        service,
+        "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE pid = $1 AND locktype = 'advisory' "
+        "AND objid = 7201926 AND granted AND state = 'idle in transaction'",
+        session,
+    )
+    return bool(rows)
+
+
+async def _took_over(system: System, service: str, other: ServiceProcess, caught: Caught, heard: int) -> bool:
+    """Whether what was caught is committed all the same, and the replica has heard so many messages by now."""
+    rows = await system.sql(service, "SELECT speaker, lane, sequence FROM positions")
+    positions = {(speaker, lane): sequence for speaker, lane, sequence in rows}
+    if any(positions[speaker, lane] < after for speaker, lane, _, after in caught.positions):
+        return False
+    return bool((await _status_of(other)).get("consumer", {}).get("records", 0) >= heard)
+
+
+async def _status_of(replica: ServiceProcess) -> dict[str, Any]:
+    async with Services({replica.name: replica.url}) as services:
+        return (await services.statuses())[replica.name]
+
+
+async def test_a_relay_frozen_for_longer_than_its_lease_is_followed_by_another_and_wakes_without_harm(
+    system: System,
+) -> None:
+    name = Random(SEED).choice(["billing", "credit", "fulfillment"])
+    async with (
+        system.replica(name) as other,
+        case(system, "frozen-relay") as run,
+        _watched_cursor(system, name) as went_back,
+    ):
+        await run.reached(run.random.uniform(0.05, 0.2))
+        async with system.frozen(name, "saying") as caught:
+            run.note(f"{name} froze with {len(caught.said)} messages to say")
+            cursor = await _cursor(system, name)
+            await until(
+                lambda: _goes_on(system, name, other, cursor, len(caught.said)),
+                f"{other.name} goes on",
+                TAKEN_OVER_SECONDS_MAX,
+            )
+            run.note(f"{other.name} had said them")
+        await until(lambda: _follows(system, name), f"{name} no longer leads")
+        topics = await run.end()
+        assert topics.copies >= len(caught.said), "who wakes says what it had in hand: else nothing was tried"
+        assert not await went_back(), "the cursor went back"
+        await _check_order(run, name, topics)
+
+
+async def _goes_on(system: System, service: str, other: ServiceProcess, cursor: int, messages: int) -> bool:
+    """Whether the stored cursor has moved from where it was, and this replica leads and has said so many messages."""
+    if await _cursor(system, service) <= cursor:
+        return False
+    relay = (await _status_of(other)).get("relay", {})
+    return bool(relay.get("leads") and relay["sent"] >= messages)
+
+
+async def _cursor(system: System, service: str) -> int:
+    return int((await system.sql(service, "SELECT cursor FROM relay"))[0][0])
+
+
+async def _follows(system: System, service: str) -> bool:
+    return (await system.status(service)).get("relay", {}).get("leads") is False
+
+
+@asynccontextmanager
+async def _watched_cursor(system: System, service: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Whether the relay's cursor ever went back during the block: the store itself looks at every step."""
+    for statement in (
+        "CREATE TABLE went_back (cursor bigint)",
+        "CREATE FUNCTION note_going_back() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN INSERT INTO went_back VALUES (NEW.cursor); RETURN NEW; END'",
+        "CREATE TRIGGER going_back AFTER UPDATE ON relay FOR EACH ROW WHEN (NEW.cursor < OLD.cursor) "
+        "EXECUTE FUNCTION note_going_back()",
+    ):
+        await system.sql(service, statement)
+
+    async def went_back() -> bool:
+        return bool(await system.sql(service, "SELECT FROM went_back"))
+
     try:
-        heard = await _heard(system, service)
-        await until(lambda: _more_than(system, service, heard), "the replica goes on", 60)
+        yield went_back
     finally:
-        os.kill(pid, signal.SIGCONT)
+        await system.sql(service, "DROP FUNCTION note_going_back CASCADE")
+        await system.sql(service, "DROP TABLE went_back")
 
 
-async def _heard(system: System, service: str) -> int:
-    return int((await system.sql(service, "SELECT sum(sequence)::bigint FROM positions"))[0][0])
-
-
-async def _more_than(system: System, service: str, heard: int) -> bool:
-    return await _heard(system, service) > heard
+async def _check_order(run: Case, service: str, topics: Topics) -> None:
+    """In each lane the new messages of a service stand in the order of their sequences, copies aside."""
+    rows = await run.system.sql(
+        service,
+        "SELECT originator_id || '@' || originator_version FROM events WHERE lane IS NOT NULL AND notification_id > $1",
+        run.heads[service],
+    )
+    new = {id_ for (id_,) in rows}
+    heads: dict[int, int] = {}
+    for id_, (lane, sequence, _) in topics.ids.items():  # as they were first found
+        if id_ in new:
+            before, heads[lane] = heads.get(lane, 0), sequence
+            assert before < sequence, f"lane {lane}: {sequence} stands behind {before}"
 
 
 async def test_replicas_of_all_services_come_and_go_under_load(system: System) -> None:
