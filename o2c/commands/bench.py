@@ -15,7 +15,7 @@ from rich.table import Table
 
 from o2c.bench.asked import IN_FLIGHT, Asked
 from o2c.bench.outcome import Floor, Outcome
-from o2c.bench.scenarios import SCENARIOS, scenario
+from o2c.bench.scenarios import FOR_KAFKA, SCENARIOS, scenario
 from o2c.commands.output import AsJson, Exit, err, explained, fail, out, print_json, run, table
 from o2c.commands.stack import BrokerChoice, WithBroker
 from o2c.commands.stacking import report_to
@@ -25,7 +25,11 @@ ALL = "all"
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SCENARIO...]", help=f"Of {', '.join(SCENARIOS)}; or {ALL}. Default: cycle."),
+    typer.Argument(
+        metavar="[SCENARIO...]",
+        help=f"Of {', '.join(SCENARIOS)}; or {ALL}, without {' and '.join(sorted(FOR_KAFKA))} unless on Apache Kafka. "
+        "Default: cycle.",
+    ),
 ]
 
 
@@ -53,7 +57,7 @@ def bench(
 
     Exit code 1: what was measured means nothing, since orders were not carried to their end.
     """
-    names = _chosen(scenarios or ["cycle"])
+    names = _chosen(scenarios or ["cycle"], broker)
     with explained():
         options = StackOptions(home=default_home() / "bench", broker=broker.value)
     begun = time.monotonic()
@@ -75,11 +79,13 @@ def bench(
     _end(done, options, strict)
 
 
-def _chosen(given: Sequence[str]) -> list[str]:
+def _chosen(given: Sequence[str], broker: BrokerChoice) -> list[str]:
     unknown = sorted(set(given) - {*SCENARIOS, ALL})
     if unknown:
         fail(f"unknown scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)} and {ALL}", Exit.USAGE)
-    return list(SCENARIOS) if ALL in given else list(dict.fromkeys(given))
+    if ALL not in given:
+        return list(dict.fromkeys(given))
+    return [name for name in SCENARIOS if broker is BrokerChoice.KAFKA or name not in FOR_KAFKA]
 
 
 def _report(done: Mapping[str, Outcome], broker: str, seconds: float) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from o2c.bench.slow_line import slow_line
 from shared.eventsourced.publishing import LANES, lane_of
 from shared.eventsourced.service import Service
 from shared.eventsourced.store import connect_pool
 from tests.connected.support_engine import SERVICE, CreateToyDatabase, Replica, counting_service, receipting_service
 from tests.engine.records import Record, body_of, headers_of, placed
-from tests.support.slow_line import slow_line
 
 pytestmark = pytest.mark.connected
 

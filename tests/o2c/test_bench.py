@@ -15,7 +15,7 @@ from o2c.bench.http_load import REPEATED_EVERY, Sender, connected, orders_to_pos
 from o2c.bench.orders import Mix, generate, ordinary, registered
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured
-from o2c.bench.scenarios import SCENARIOS, flat, scenario
+from o2c.bench.scenarios import FOR_KAFKA, SCENARIOS, flat, http, replicas, scenario
 from o2c.bench.scenarios.hot import compared
 from o2c.bench.scenarios.latency import TimedWorld
 from o2c.bench.scenarios.sustained import Sample, growth, parts_of
@@ -23,9 +23,11 @@ from o2c.main import app
 from o2c.outside.heard import Confirmed, Placed, Reserved, Said
 from o2c.outside.plan import ALL_IN_FULL
 from o2c.outside.world import Course, World
-from o2c.stack import SERVICES
+from o2c.stack import SERVICES, StackOptions
 from shared.contracts.fulfillment import LineQuantity
 from shared.contracts.inbound import Shipment
+from shared.errors import UnavailableError
+from shared.values import evolved
 from tests.o2c.test_outside import AT
 
 # ---- what is put in
@@ -170,6 +172,68 @@ def test_an_old_system_is_compared_with_a_young_one_over_all_turns_without_the_d
     assert not outcome.wrong
 
 
+def test_two_replicas_are_compared_with_one_over_all_turns_of_a_service() -> None:
+    def turn(number: int, seconds: float, **other: float) -> replicas.Turn:
+        return replicas.Turn(number, 300, dict.fromkeys(SERVICES, seconds) | other, dict.fromkeys(SERVICES, number - 1))
+
+    turns = [turn(1, 2.0), turn(2, 1.0, credit=3.0), turn(2, 1.0, credit=4.0), turn(1, 4.0)]
+    outcome = replicas.compared(turns)
+    assert outcome.figures["orders"] == 1_200
+    assert outcome.figures["orders_per_second"]["order"] == {"one": 100.0, "two": 300.0, "times": 3.0, "races_lost": 2}
+    kept = {floor.figure.partition(":")[0]: floor.kept for floor in outcome.floors}
+    assert kept == {**dict.fromkeys(SERVICES, True), "credit": False}
+    assert replicas.compared([*turns, evolved(turns[0], missing="4 not placed")]).wrong == "4 not placed"
+
+
+async def test_replicas_are_not_measured_where_they_can_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(replicas, "rig")
+    with pytest.raises(UnavailableError, match="--broker kafka"):
+        await replicas.replicas(Asked(StackOptions(), lambda *_: None))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [({}, (1_500, 12.5)), ({"orders": 7, "rate": 3.0}, (7, 3.0))], ids=["by itself", "asked for"]
+)
+async def test_the_light_load_is_a_quarter_of_the_other_unless_something_else_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], expected: tuple[int, float]
+) -> None:
+    given: list[Asked] = []
+
+    async def instant(asked: Asked) -> Outcome:
+        given.append(asked)
+        return Outcome({})
+
+    monkeypatch.setattr(http, "http", instant)
+    await http.http_light(Asked(StackOptions(), lambda *_: None, **asked))
+    assert [(each.orders, each.rate) for each in given] == [expected]
+
+
+@pytest.mark.parametrize("wrong", ["", "4 not placed"])
+async def test_a_home_in_memory_is_left_only_to_look_for_what_went_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: str
+) -> None:
+    home = tmp_path / "memory"
+
+    async def instant(asked: Asked) -> Outcome:
+        assert asked.options.home == home
+        (home / "log").mkdir(parents=True)
+        return Outcome({}, wrong=wrong)
+
+    monkeypatch.setattr(http, "http", instant)
+    monkeypatch.setattr(http, "MEMORY", home)
+    await http.http_memory(Asked(StackOptions(), lambda *_: None))
+    assert (home / "log").exists() == bool(wrong)
+
+
+async def test_a_machine_without_a_file_system_in_memory_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(http, "http")
+    monkeypatch.setattr(http, "MEMORY", tmp_path / "not there" / "o2c")
+    with pytest.raises(UnavailableError, match="not there"):
+        await http.http_memory(Asked(StackOptions(), lambda *_: None))
+
+
 def test_a_load_that_piles_up_is_seen_in_its_last_third() -> None:
     samples = [Sample(n, 0, dict.fromkeys(SERVICES, 100.0)) for n in range(1, 101)]
     parts = parts_of(samples)
@@ -242,6 +306,14 @@ def test_figures_that_mean_nothing_end_with_1_and_are_reported_all_the_same(
     assert ended.exit_code == 1
     assert "4 not placed" in ended.stderr
     assert json.loads((tmp_path / "report.json").read_text())["wrong"] == "4 not placed"
+
+
+def test_all_are_those_that_mean_something_on_the_broker(found: dict[str, Outcome]) -> None:
+    found.update({name: Outcome({}) for name in SCENARIOS})
+    on_kafka = json.loads(bench("all", "--broker", "kafka", "--json").stdout)["scenarios"]
+    embedded = json.loads(bench("all", "--json").stdout)["scenarios"]
+    assert list(on_kafka) == list(SCENARIOS)
+    assert on_kafka.keys() - embedded.keys() == FOR_KAFKA
 
 
 def test_an_unknown_scenario_is_wrong_usage() -> None:

@@ -15,6 +15,8 @@ SCENARIOS: Mapping[str, str] = MappingProxyType(
         "profile": "profile.profile",
         "latency": "latency.latency",
         "http": "http.http",
+        "http-light": "http.http_light",
+        "http-memory": "http.http_memory",
         "hot-customer": "hot.hot_customer",
         "hot-sku": "hot.hot_sku",
         "long-order": "hot.long_order",
@@ -22,11 +24,15 @@ SCENARIOS: Mapping[str, str] = MappingProxyType(
         "start": "start.start",
         "replay": "replay.replay",
         "rebuild": "replay.rebuild",
+        "replicas": "replicas.replicas",
         "flat": "flat.flat",
         "sustained": "sustained.sustained",
     }
 )
 """Name → module and function here, in the order in which all of them are measured: the long ones last."""
+
+FOR_KAFKA = frozenset({"replicas"})
+"""On the embedded broker `all` leaves these out: its topics have one partition, which replicas cannot share."""
 
 
 def scenario(name: str) -> "Callable[[Asked], Coroutine[Any, Any, Outcome]]":

@@ -1,5 +1,8 @@
 """`POST /orders` while the whole cycle runs: orders come over HTTP and over Kafka, and all are carried to paid."""
 
+from dataclasses import replace
+from pathlib import Path
+
 from o2c.bench.asked import SEED, Asked
 from o2c.bench.disk import watched_disk
 from o2c.bench.http_load import Posted, mix_to_post, orders_to_post, poster
@@ -8,13 +11,18 @@ from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured, Rig, rig
 from o2c.bench.scenarios.cycle import percentiles
 from o2c.outside.world import World
+from o2c.stack import Stack
+from shared.errors import UnavailableError
 
-POSTS = 12_000
+POSTS = 4_000
 RATE = 50.0
 """Orders per second that come over Kafka beside those posted."""
 POSTED_TIMES = 4
 """So many are posted for each that comes over Kafka: 200 a second."""
 P99_MS = 50.0
+LIGHT_POSTS, LIGHT_RATE = 1_500, 12.5
+"""A quarter of the load, for half a minute."""
+MEMORY = Path("/dev/shm/o2c")
 SECONDS_MIN = 60.0
 """Beside twice the time of sending: a machine that needs longer cannot carry this load at all."""
 
@@ -31,6 +39,21 @@ async def http(asked: Asked) -> Outcome:
         with watched_disk(asked.options.home) as disk_ms:
             measured, answers = await _both(stack, world, number, POSTED_TIMES * rate)
     return _outcome(measured, answers, rate, disk_ms)
+
+
+async def http_light(asked: Asked) -> Outcome:
+    """As `http`, with a quarter of its load: what an answer takes where there is CPU to spare."""
+    return await http(replace(asked, orders=asked.orders or LIGHT_POSTS, rate=asked.rate or LIGHT_RATE))
+
+
+async def http_memory(asked: Asked) -> Outcome:
+    """As `http`, with the home in memory (Linux's /dev/shm): what is left of the time without the disk."""
+    if not MEMORY.parent.is_dir():
+        raise UnavailableError(f"there is no {MEMORY.parent} on this machine; set O2C_HOME to a directory in memory")
+    outcome = await http(replace(asked, options=replace(asked.options, home=MEMORY)))
+    if not outcome.wrong:
+        Stack.wipe(MEMORY)
+    return outcome
 
 
 async def _both(stack: Rig, world: World, number: int, posts_per_second: float) -> tuple[Measured, Posted]:

@@ -12,7 +12,7 @@ from o2c.bench.scenarios.cycle import percentiles
 from o2c.outside.heard import Confirmed, Paid, Placed, Reserved, Said
 from o2c.outside.world import World
 
-ORDERS = 3_000
+ORDERS = 2_000
 RATE = 50.0
 CONFIRMED_P50_MS = 150.0
 CONFIRMED_P99_MS = 500.0
