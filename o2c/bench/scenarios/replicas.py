@@ -6,8 +6,6 @@ another building. Deciding, sending and waiting can be shared between replicas; 
 """
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -18,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from o2c.bench.asked import Asked
+from o2c.bench.freezing import freeze, frozen, wake
 from o2c.bench.orders import generate, ordinary, registered
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Rig, rig
@@ -124,11 +123,7 @@ async def _turn(stack: Rig, fleet: "Fleet", world: World, what: str) -> Turn:
     """The world plays its orders to their end, while one service works after the other."""
     working: list[asyncio.Task[Mapping[str, float]]] = []
     races = await fleet.races()
-
-    def begin() -> None:
-        fleet.freeze(SERVICES)
-        working.append(asyncio.create_task(_one_after_the_other(stack, fleet, world)))
-
+    begin = lambda: working.append(asyncio.create_task(_one_after_the_other(stack, fleet, world)))  # noqa: E731
     try:
         measured = await stack.carry(world, what, begun=begin)
         seconds = await working[0]
@@ -141,16 +136,14 @@ async def _turn(stack: Rig, fleet: "Fleet", world: World, what: str) -> Turn:
 
 
 async def _one_after_the_other(stack: Rig, fleet: "Fleet", world: World) -> Mapping[str, float]:
-    """All are frozen. Wake and freeze them stage by stage, and wake all in the end, whatever happens."""
+    """Service → seconds in which it heard what waited for it, with all others frozen."""
     seconds = dict.fromkeys(SERVICES, 0.0)
-    try:
+    with frozen([pid for name in SERVICES for pid in fleet.pids(name)]):
         while world.published < len(world.orders):  # noqa: ASYNC110 - the world tells nobody
             await asyncio.sleep(LOOK_SECONDS)
         for name in STAGES:
             seconds[name] += await _heard(stack, fleet, name)
-            fleet.freeze([name])
-    finally:
-        fleet.wake(SERVICES)
+            freeze(fleet.pids(name))
     return seconds
 
 
@@ -160,7 +153,7 @@ async def _heard(stack: Rig, fleet: "Fleet", name: str) -> float:
     store = await asyncpg.connect(stack.where.database_of(name), command_timeout=10)
     try:
         mark, changed_at, begun = await store.fetchrow(_MARK), 0.0, time.monotonic()
-        fleet.wake([name])
+        wake(fleet.pids(name))
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             before, mark, now = mark, await store.fetchrow(_MARK), time.monotonic()
@@ -226,19 +219,9 @@ class Fleet:
         """Service → how often its processes had to decide again since another writer was first."""
         return {name: sum(status["conflicts"] for status in await self.statuses(name)) for name in SERVICES}
 
-    def freeze(self, names: Sequence[str]) -> None:
-        """Let these services do nothing until they are woken."""
-        self._signal(names, signal.SIGSTOP)
-
-    def wake(self, names: Sequence[str]) -> None:
-        """Let these services go on."""
-        self._signal(names, signal.SIGCONT)
-
-    def _signal(self, names: Sequence[str], number: signal.Signals) -> None:
-        for name in names:
-            for process in self._processes(name):
-                if process.identity is not None:
-                    os.kill(process.identity.pid, number)
+    def pids(self, name: str) -> list[int]:
+        """The processes of a service."""
+        return [each.identity.pid for each in self._processes(name) if each.identity is not None]
 
     def _replica(self, service: str) -> ServiceProcess:
         first, name = self._stack.stack.services[service], f"{service}-2"
