@@ -4,13 +4,15 @@ A step leads from a world to the worlds that may follow. What was seen is right 
 mixed in some order (and for the crashed ones cut off somewhere), lead to it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.errors import ConflictError
 from shared.eventsourced.decider import To
 from shared.eventsourced.facts import Meta, Recorded
+from shared.eventsourced.publishing import lane_of
+from shared.eventsourced.restoring import Lost, Said
 from shared.values import evolved
 from tests.engine.stateful.service import DECIDERS, UNWRITABLE
 from tests.engine.toy import CoinsAdded, ReceiptWritten, react
@@ -57,12 +59,32 @@ class World:
         """The state of one stream."""
         return DECIDERS[stream.partition("-")[0]].fold(self.of(stream))
 
+    def taken(self) -> int:
+        """How many numbers were given out."""
+        return sum(bool(getattr(fact, "number", "")) for _, fact in self.facts)
+
+    def head(self, lane: int) -> int:
+        """How much was said in a lane."""
+        return sum(lane_said(fact) == lane for _, fact in self.facts)
+
     def open(self) -> list[Kept]:
         """Letters that are neither done nor dropped."""
         return [kept for kept in self.letters if kept.status in OPEN]
 
 
 Step = Callable[[World], Sequence[World]]
+
+
+def lane_said(fact: Any) -> int | None:
+    """The lane in which a fact is said; None for private ones."""
+    if isinstance(fact, Lost):
+        return fact.lane
+    return lane_of(fact.customer_id) if isinstance(fact, CoinsAdded | ReceiptWritten) else None
+
+
+def number(count: int) -> str:
+    """The number of a receipt."""
+    return f"R-2026-{count:06d}"
 
 
 def decided(world: World, commands: Sequence[To[Any]]) -> World:
@@ -77,8 +99,7 @@ def decided(world: World, commands: Sequence[To[Any]]) -> World:
                 if isinstance(fact, CoinsAdded) and fact.amount_minor >= UNWRITABLE:
                     raise OverflowError("no read table holds this")
                 if world.numbered and isinstance(fact, ReceiptWritten):
-                    taken = sum(isinstance(known, ReceiptWritten) for _, known in world.facts)
-                    fact = evolved(fact, number=f"R-2026-{taken + 1:06d}")
+                    fact = evolved(fact, number=number(world.taken() + 1))
                 world = replace(world, facts=(*world.facts, (to.stream, fact)))
                 reacting += react([Recorded(to.stream, len(own) + 1, fact, Meta(0))])
         commands = reacting
@@ -140,11 +161,19 @@ def _closed(world: World, at: int, status: str) -> World:
     return replace(world, letters=tuple(letters))
 
 
-def repairing(at: int, message: Spoken) -> Step:
-    """A letter's message becomes one that can be processed."""
-    return lambda world: [
-        replace(world, letters=(*world.letters[:at], Kept(message, world.letters[at].status), *world.letters[at + 1 :]))
-    ]
+def mending(heard: Mapping[int, int], known: Mapping[tuple[int, int], Said]) -> Step:
+    """What others have heard and the store has not is filled up."""
+
+    def step(world: World) -> Sequence[World]:
+        for lane, last in sorted(heard.items()):
+            first = world.head(lane) + 1
+            for sequence in range(first, last + 1):
+                said = known.get((lane, sequence), Said("", "", ""))
+                lost = Lost(lane, sequence, said.id, said.type, said.number)
+                world = replace(world, facts=(*world.facts, (f"lost-{lane}-{first}", lost)))
+        return [world]
+
+    return step
 
 
 def open_before(world: World, at: int) -> bool:
@@ -204,10 +233,8 @@ def explained(world: World, seen: World, threads: Sequence[Thread]) -> World | N
             return None
         if all(may_stop or not steps for steps, may_stop in threads) and alike(world, seen):
             return world
-        place = (
-            len(world.facts),
-            *map(tuple, (sorted(world.positions.items()), letters_of(world), threads_left(threads))),
-        )
+        positions = tuple(sorted(world.positions.items()))
+        place = (len(world.facts), positions, tuple(letters_of(world)), tuple(threads_left(threads)))
         if place in visited:
             return None
         visited.add(place)

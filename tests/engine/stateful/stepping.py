@@ -7,12 +7,15 @@ a test can show that no `await` of the engine was left out.
 
 import ast
 import asyncio
+import linecache
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import CoroutineType, ModuleType
 from typing import Any
+
+from shared.eventsourced import deciding, store, unit_of_work
 
 STEPS_SECONDS_MAX = 20.0
 
@@ -156,6 +159,13 @@ def waiting_at(work: Any) -> set[AwaitPoint]:
                 found.add((Path(path).name, line, kind))
         work = inner
     return found
+
+
+def loads(points: set[AwaitPoint]) -> bool:
+    """Whether the streams of a batch are just being read, not under the lock; then it is decided and written."""
+    sources = {Path(str(module.__file__)).name: str(module.__file__) for module in (store, deciding, unit_of_work)}
+    lines = "".join(linecache.getline(sources[name], line) for name, line, _ in points if name in sources)
+    return "_numbering(self._numbers)" in lines and "load(connection, wanted)" in lines and "_FACTS_BEHIND" in lines
 
 
 def _statement(path: str, kind: str, line: int) -> int | None:

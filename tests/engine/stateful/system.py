@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import pytest
@@ -19,7 +19,7 @@ from shared.contracts.inbound import Customer
 from shared.contracts.messages import contract_of
 from shared.contracts.orders import OrderPlaced
 from shared.errors import ConflictError, UnavailableError
-from shared.eventsourced import faults, relay, store, unit_of_work
+from shared.eventsourced import acknowledging, faults, relay, resending, store, unit_of_work
 from shared.eventsourced.command_queue import CommandQueue
 from shared.eventsourced.commands import Outcome
 from shared.eventsourced.decider import To
@@ -54,7 +54,8 @@ LANE, OTHER_LANE = lane_of("C-1"), lane_of("C-2")
 
 _RESET = """
 DELETE FROM events; DELETE FROM snapshots; DELETE FROM number_series; DELETE FROM dead_letters;
-DELETE FROM jars; DELETE FROM coins; UPDATE relay SET cursor = 0, letters = 0, replays_asked = 0, replays_done = 0;
+DELETE FROM jars; DELETE FROM coins; DELETE FROM origin;
+UPDATE relay SET cursor = 0, letters = 0, replays_asked = 0, replays_done = 0;
 UPDATE lanes SET head = 0 WHERE head > 0; UPDATE positions SET sequence = 0 WHERE sequence > 0;
 SELECT setval('events_notification_id_seq', 1, false), setval(pg_get_serial_sequence('dead_letters', 'id'), 1, false);
 """
@@ -75,6 +76,8 @@ async def impatient() -> AsyncIterator[None]:
         patch.setattr(faults, "WAIT_SECONDS_MIN", 0.001)
         patch.setattr(faults, "WAIT_SECONDS_MAX", 0.01)
         patch.setattr(relay, "CURSOR_SECONDS", 60)  # from the second time on it is stored by who leaves
+        patch.setattr(acknowledging, "TELL_SECONDS", 60)  # only the first batch is told at once
+        patch.setattr(resending, "PATIENCE_SECONDS", 0)
         patch.setattr(store, "SNAPSHOT_BYTES_MIN", 600)
         patch.setattr(unit_of_work, "BLOCKED_KEPT_MAX", 2)
         yield
@@ -153,7 +156,7 @@ class System(Comparing[Process]):
     letter_ids: list[int] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
 
-    async def __aenter__(self) -> "System":
+    async def __aenter__(self) -> Self:
         self.observer, self.observing = await asyncpg.connect(self.dsn), asyncio.Lock()
         self.processes = [await self._process(number) for number in range(2)]
         self._patch = pytest.MonkeyPatch()
