@@ -2,8 +2,8 @@
 
 Such a store has forgotten facts that its service has said. Whatever it says next would stand under sequences that
 listeners have heard already, and be dropped as a repeat, silently. So a service does not write to a store that was
-copied or restored, or that others have heard more of than it holds, until `mend` has filled the forgotten places
-(`o2c restored`, see docs/restoring.md). What it has not heard, it asks for by itself.
+copied or restored, or that Kafka or others have heard more of than it holds, until `mend` has filled the forgotten
+places (`o2c restored`, see docs/restoring.md). What it has not heard, it asks for by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ async def origin_problem(connection: Any, service: str) -> str:
     return ""
 
 
-async def overtaken(connection: Any, service: str, heard: Mapping[int, int]) -> str:
+async def overtaken(connection: Any, service: str, heard: Mapping[int, int], who: str = "others have") -> str:
     """Why not to write when somebody has heard this much of us: lane → sequence. Remembered, "" if all is well."""
     heads = dict(await connection.fetch("SELECT lane, head FROM lanes"))
     ahead = {lane: sequence for lane, sequence in heard.items() if sequence > heads.get(lane, sequence)}
@@ -75,7 +75,7 @@ async def overtaken(connection: Any, service: str, heard: Mapping[int, int]) -> 
         return ""
     lane, sequence = next(iter(sorted(ahead.items())))
     problem = (
-        f"others have heard more than this store holds, in {len(ahead)} lanes (lane {lane}: heard {sequence}, "
+        f"{who} heard more than this store holds, in {len(ahead)} lanes (lane {lane}: heard {sequence}, "
         f"stored {heads[lane]}): it was restored from an older backup" + DO.format(service)
     )
     await connection.execute("UPDATE origin SET problem = $1", problem)

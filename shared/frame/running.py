@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -36,6 +36,7 @@ from shared.frame.collecting import Collecting
 from shared.frame.due import do_what_is_due
 from shared.frame.http import build_http
 from shared.frame.kafka_link import KafkaLink
+from shared.frame.own_topic import last_said
 from shared.frame.serving import HttpServer
 from shared.frame.status import lag_of, untaken
 from shared.settings import Settings
@@ -47,6 +48,8 @@ CHECK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 DRAIN_SHARE, CLOSING_SHARE = 0.7, 0.9
 """Of the grace period: until when the work in hand may end, and until when all is closed, what hangs included."""
+ASKING_SECONDS_MAX = 3.0
+"""How long commands wait at the start for Kafka to say how far the service has spoken."""
 STORE_ANSWER_SECONDS_MAX = 2.0
 """How long a probe waits for the store: less than the probe itself is waited for."""
 CLOSING_SECONDS_MAX = 5.0
@@ -64,7 +67,8 @@ class Running:
         self._stopping = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._missing: dict[str, str] = {"store": "not connected yet", "kafka": "not connected yet"}
-        self._begun = False
+        self._begun = self._asked = False
+        self._own_topic = next((says.contract.topic for says in service.says.values()), "")
         self._topics = sorted({contract_of(message).topic for message in service.hears})
         self._speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in self._topics}
         self._closed_by = math.inf
@@ -97,6 +101,10 @@ class Running:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         await self._open_store()
+        # Before the first command is decided. A Kafka that is away is asked before anything is said or heard.
+        with suppress(Exception):
+            async with asyncio.timeout(ASKING_SECONDS_MAX):
+                await self._ask_how_far_we_spoke()
         self._spawn("commands", self.commands.run())
         self._spawn("relay", self.relay.run())
         if self.service.due is not nothing_due:
@@ -138,10 +146,22 @@ class Running:
             log.error("does not write", problem=problem)
             self.work.refusal = problem
 
-    async def _on_heard(self, heard: Mapping[int, int]) -> None:
+    async def _before_speaking(self) -> None:
+        """Whoever begins to lead may do so because the database was replaced by one that has forgotten something."""
+        await self.kafka.ensure_topics()
+        await self._ask_how_far_we_spoke()
+
+    async def _ask_how_far_we_spoke(self) -> None:
+        """Refuse to write if Kafka holds what the store has forgotten. Raises what aiokafka raises when it is away."""
+        if self._own_topic:
+            said = await last_said(self.settings.kafka_servers, self.service.name, self._own_topic)
+            await self._on_heard(said, "Kafka has")
+        self._asked = True
+
+    async def _on_heard(self, heard: Mapping[int, int], who: str = "others have") -> None:
         if not self.work.refusal:
             async with self.pool.acquire() as connection:
-                self._refuse(await overtaken(connection, self.service.name, heard))
+                self._refuse(await overtaken(connection, self.service.name, heard, who))
 
     async def _prepare_positions(self, connection: Any) -> None:
         speakers = sorted(self._speakers.values())
@@ -165,7 +185,7 @@ class Running:
             service.says,
             self._dsn,
             settings.kafka_servers,
-            lambda: self.kafka.ensure_topics(),
+            self._before_speaking,
             records_max=settings.relay_records_max,
             poll_ms=settings.relay_poll_ms,
             heads_seconds=settings.heads_seconds,
@@ -229,6 +249,8 @@ class Running:
         backoff = Backoff()
         while True:
             try:
+                if not self._asked:
+                    await self._ask_how_far_we_spoke()
                 await self.kafka.start()
             except asyncio.CancelledError:
                 raise

@@ -1,7 +1,8 @@
 """The outside world of the fault suite: it does not give up when the system is away, and starts over when told to."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid5
 from zlib import crc32
@@ -10,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from o2c.bench.orders import customers, generate
 from o2c.outside.clerk import Clerk
-from o2c.outside.heard import Invoice
+from o2c.outside.heard import Invoice, Said
 from o2c.outside.kafka import Publisher
 from o2c.outside.plan import DEMO_SHARES
 from o2c.outside.world import Course, World
@@ -20,6 +21,7 @@ from shared.contracts.inbound import Order, Payment
 from shared.contracts.messages import Message
 from shared.errors import UnavailableError
 from shared.values import evolved
+from tests.faults.memory import Memory, RememberingBank, RememberingWarehouse
 from tests.faults.refusing import Refusing, WithRefused, is_too_large, with_too_large
 
 IN_FLIGHT_SHARE = 4
@@ -47,7 +49,18 @@ def _varied(order: Order, n: int) -> Order:
 
 
 class _PatientWorld(World):
-    """Sends until it is acknowledged, as shops and banks do: repeats are harmless."""
+    """Sends until it is acknowledged, as shops and banks do: repeats are harmless.
+
+    `forgets`: from when to when was said what the system has forgotten since; nobody acts on that any more.
+    """
+
+    forgets: tuple[datetime, datetime] | None = None
+
+    def hear(self, said: Said[Any]) -> Sequence[Message]:
+        """Note the message and answer it, unless its speaker has forgotten it."""
+        if self.forgets is not None and self.forgets[0] <= said.at <= self.forgets[1]:
+            return ()
+        return super().hear(said)
 
     async def _say(self, publisher: Publisher, messages: Iterable[Message]) -> None:
         said = list(messages)
@@ -84,6 +97,8 @@ class Outside:
         self.posted = {o.order_id: evolved(o, order_id=str(uuid5(ORDER_IDS, o.order_id))) for o in orders[:posted]}
         self.refusing = Refusing(services, self._orders)
         self._over = asyncio.Event()
+        self._memory = Memory()
+        self._forgets: tuple[datetime, datetime] | None = None
         self.world = self._new_world(from_beginning=False)
         self.task = asyncio.create_task(self._play())
 
@@ -95,6 +110,10 @@ class Outside:
         world.orders = tuple(self._orders)
         world.progress = WithRefused(world.plans, self.refusing)
         world.clerk = _PatientClerk(self._services)
+        world._bank = RememberingBank(world.plans, self._memory)
+        world._warehouse = RememberingWarehouse((*self._orders, *self.posted.values()), self._memory)
+        if self._forgets is not None:
+            world.forgets, world.published = self._forgets, self.world.published
         return world
 
     @property
@@ -102,8 +121,15 @@ class Outside:
         """How many orders are in their planned end."""
         return self.world.progress.finished + len(self.refusing.refused)
 
-    def start_over(self) -> None:
-        """Say everything again and listen from the beginning: for when the broker has lost what was said."""
+    def start_over(self, forgotten_since: datetime | None = None) -> None:
+        """Say everything again and listen from the beginning: for when the broker has lost what was said.
+
+        `forgotten_since`: all that was said from then until now the system has forgotten. Orders are not sent again
+        then: they stand on Kafka.
+        """
+        if forgotten_since is not None:
+            self._forgets = forgotten_since, datetime.now(UTC)
+            self.refusing.begin_again()
         self._over.set()
 
     async def stop(self) -> None:
@@ -113,8 +139,9 @@ class Outside:
 
     async def _play(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.refusing.work())
+            refusing = group.create_task(self.refusing.work())
             await self._pay()
+            refusing.cancel()
 
     async def _pay(self) -> None:
         while True:

@@ -41,6 +41,7 @@ class Refusing:
         self._services = services
         self.order_ids = frozenset(order.order_id for order in orders if is_too_large(order))
         self.refused: set[str] = set()
+        self._waiting: set[str] = set()
         self._held: asyncio.Queue[str] = asyncio.Queue()
 
     @property
@@ -51,18 +52,27 @@ class Refusing:
     def hear(self, order_id: str) -> None:
         """This order is held."""
         if order_id in self.order_ids - self.refused:
+            self._waiting.add(order_id)
             self._held.put_nowait(order_id)
 
+    def begin_again(self) -> None:
+        """The system may have forgotten who was refused, and who is held."""
+        self.refused.clear()
+        self._waiting.clear()
+
     async def work(self) -> None:
-        """Reject what is held, one after the other; ends when all are rejected."""
-        while not self.done:
+        """Reject what is held, one after the other, until cancelled."""
+        while True:
             order_id = await self._held.get()
+            if order_id not in self._waiting:
+                continue
             try:
                 await self._reject(order_id)
             except (UnavailableError, OSError, TimeoutError):
                 await asyncio.sleep(_PAUSE_SECONDS)
                 self._held.put_nowait(order_id)
             else:
+                self._waiting.discard(order_id)
                 self.refused.add(order_id)
 
     async def _reject(self, order_id: str) -> None:

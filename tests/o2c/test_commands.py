@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from o2c.addresses import URLS
 from o2c.importing import read_orders
 from o2c.main import app
+from o2c.stack import SERVICES
 from tests.o2c.fakes import FakeService, serving
 
 Urls = Callable[..., None]
@@ -107,12 +108,14 @@ def test_without_a_stack_every_command_ends_with_3_and_says_what_to_do(
     assert "o2c up" in result.stderr
 
 
-def test_who_mends_a_restored_store_is_told_to_leave_its_service_down(
+def test_who_mends_restored_stores_is_told_to_leave_their_services_down(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("O2C_HOME", str(tmp_path / "home"))
     monkeypatch.delenv(URLS, raising=False)
     assert "`o2c up --detach --without credit`" in o2c("restored", "credit").stderr
+    everything = " ".join(f"--without {service}" for service in SERVICES)
+    assert f"`o2c up --detach {everything}`" in o2c("restored", "--all").stderr
 
 
 def test_down_of_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -142,6 +145,9 @@ def test_down_of_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ["dead-letters", "retry", "order/x"],
         ["dead-letters", "list", "--status", "odd"],
         ["order", "show"],
+        ["restored"],
+        ["restored", "nonsense"],
+        ["restored", "credit", "--all"],
     ],
     ids=" ".join,
 )
