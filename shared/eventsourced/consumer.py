@@ -29,6 +29,9 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 240
 """How long a batch waits for a fault to pass before it is handed back: less than max_poll_interval_ms below."""
 
+REBALANCE_MS_MAX = 10_000
+"""For so long a group that changes waits for its members; each learns with its next heartbeat that it is waited for."""
+
 LOOK_SECONDS = 0.2
 """Repeats may come in large numbers: so often, at most, it is looked whether positions were set back."""
 
@@ -108,7 +111,7 @@ def subscribe(
         listener=acknowledging,
         **_delivery(group_id),
         session_timeout_ms=session_ms,
-        heartbeat_interval_ms=session_ms // 3,
+        heartbeat_interval_ms=heartbeat_ms(session_ms),
         fetch_max_wait_ms=wait_ms,
     )
 
@@ -120,6 +123,11 @@ def subscribe(
     return subscriber
 
 
+def heartbeat_ms(session_ms: int) -> int:
+    """How often a member says that it lives: a third of what it would be taken for gone, or left behind, after."""
+    return min(session_ms, REBALANCE_MS_MAX) // 3
+
+
 def _delivery(group_id: str | None) -> dict[str, Any]:
     """What decides what is delivered, when it counts as heard, and how much of it waits in memory."""
     return {
@@ -127,7 +135,7 @@ def _delivery(group_id: str | None) -> dict[str, Any]:
         "auto_offset_reset": "earliest" if group_id else "latest",
         "ack_policy": AckPolicy.NACK_ON_ERROR if group_id else AckPolicy.ACK_FIRST,
         "max_poll_interval_ms": 300_000,
-        "rebalance_timeout_ms": 10_000,
+        "rebalance_timeout_ms": REBALANCE_MS_MAX,
         "fetch_min_bytes": 1,
         "max_partition_fetch_bytes": FETCHED_BYTES_MAX,
         "fetch_max_bytes": 8 * 1024 * 1024,

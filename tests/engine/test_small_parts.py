@@ -14,6 +14,7 @@ from shared.contracts.credit import CreditApproved
 from shared.contracts.shape import PROBLEMS_MAX, problems_of
 from shared.errors import ConcurrencyError, ContractError, DomainError, UnavailableError, in_words
 from shared.eventsourced.cache import ENTRY_BYTES, Cached, StateCache
+from shared.eventsourced.consumer import REBALANCE_MS_MAX, heartbeat_ms
 from shared.eventsourced.faults import isolating, passes, unavailable
 from shared.eventsourced.migrating import ENGINE_MIGRATIONS, MigrationError, migration_files
 from shared.eventsourced.publishing import LANES, lane_of, same
@@ -269,3 +270,11 @@ def test_a_child_span_stays_in_its_trace_and_is_another_one() -> None:
     assert child[:36] == parent[:36]
     assert child != parent
     assert len(child) == len(parent) == 55
+
+
+# ---- groups
+
+
+@pytest.mark.parametrize("session_ms", [2_000, 6_000, 30_000, 300_000])
+def test_whoever_is_in_a_group_learns_that_it_changes_before_the_group_goes_on_without_them(session_ms: int) -> None:
+    assert 3 * heartbeat_ms(session_ms) <= min(session_ms, REBALANCE_MS_MAX)

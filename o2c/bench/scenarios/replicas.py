@@ -44,7 +44,7 @@ LINE_SECONDS = 0.005
 TIMES_MIN = 1.05
 """More than none: what is less may be chance."""
 SESSION_MS = 75_000
-"""Who is frozen stays in the group for two thirds of this at least; for one a new replica may wait for its share."""
+"""Longer than anyone is frozen: nobody leaves a group because of that."""
 QUIET_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 HEARD_SECONDS_MAX = 120.0
