@@ -98,10 +98,9 @@ class Acknowledging(ConsumerRebalanceListener):  # type: ignore[misc]
 class InHand:
     """One batch, as FastStream acknowledges it when its handler has ended, or hands it back when that has failed."""
 
-    def __init__(self, consumer: Any, acknowledging: Acknowledging | None, records: Sequence[Any]) -> None:
-        """`acknowledging`: None where there is no group."""
-        self._consumer, self._acknowledging, self._records = consumer, acknowledging, records
-        self._turn = 0 if acknowledging is None else acknowledging.turn
+    def __init__(self, consumer: Any, acknowledging: Acknowledging | None, records: Sequence[Any], turn: int) -> None:
+        """`acknowledging`: None where there is no group; `turn`: in which the first of them was taken."""
+        self._consumer, self._acknowledging, self._records, self._turn = consumer, acknowledging, records, turn
 
     async def commit(self) -> None:
         """All of it is done."""

@@ -65,9 +65,12 @@ class _Taking:
     def __init__(self, gathering: Gathering, acknowledging: Acknowledging | None) -> None:
         self._gathering, self._acknowledging = gathering, acknowledging
         self._client: Any = None
+        self._turn = 0
 
     async def take(self, client: Any) -> tuple[Any, ...]:
         self._client = client
+        if self._acknowledging is not None:
+            self._turn = self._acknowledging.turn  # before the first record: the partitions may go while it gathers
         records = await self._gathering.take(client)
         if self._acknowledging is not None and not records:
             await self._acknowledging.rest(client)
@@ -81,7 +84,7 @@ class _Taking:
             headers={},
             batch_headers=[],
             correlation_id=None,
-            consumer=InHand(self._client, self._acknowledging, records),
+            consumer=InHand(self._client, self._acknowledging, records, self._turn),
         )
 
 

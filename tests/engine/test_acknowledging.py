@@ -11,6 +11,8 @@ from faststream.kafka.message import KafkaAckableMessage
 
 from shared.eventsourced import acknowledging as module
 from shared.eventsourced.acknowledging import Acknowledging, InHand
+from shared.eventsourced.consumer import _Taking
+from shared.eventsourced.gathering import Gathering
 
 ONE, TWO = TopicPartition("o2c.order.events", 0), TopicPartition("o2c.order.events", 1)
 
@@ -156,7 +158,8 @@ async def test_nobody_waits_without_end_for_a_coordinator_that_is_away(
 
 def message(client: Client, acknowledging: Acknowledging | None, *records: Heard) -> Any:
     """A batch as FastStream has it in hand."""
-    return KafkaAckableMessage(raw_message=records, body=[], consumer=InHand(client, acknowledging, records))
+    turn = 0 if acknowledging is None else acknowledging.turn
+    return KafkaAckableMessage(raw_message=records, body=[], consumer=InHand(client, acknowledging, records, turn))
 
 
 async def test_what_is_in_hand_is_never_told(acknowledging: Acknowledging, client: Client) -> None:
@@ -174,6 +177,20 @@ async def test_a_batch_from_before_partitions_were_given_out_anew_is_not_told(
     in_hand = message(client, acknowledging, Heard(1))
     await acknowledging.on_partitions_revoked([ONE, TWO])
     acknowledging.on_partitions_assigned([ONE])  # and somebody has heard on meanwhile
+    await in_hand.ack()
+    assert client.told == []
+
+
+async def test_a_batch_that_gathers_while_partitions_are_given_out_anew_is_not_told(
+    acknowledging: Acknowledging, client: Client
+) -> None:
+    class Interrupted(Gathering):
+        async def take(self, consumer: Any) -> tuple[Any, ...]:
+            await acknowledging.on_partitions_revoked([ONE, TWO])
+            return (Heard(1),)
+
+    taking = _Taking(Interrupted(records_max=1, poll_ms=1, gather_ms=1), acknowledging)
+    in_hand = await taking.message(await taking.take(client))
     await in_hand.ack()
     assert client.told == []
 
