@@ -28,7 +28,7 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=1, help="Newest so many of each service.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters, newest first."""
+    """List dead letters, newest first; of those still to be cared for, what is parked before what waits behind it."""
     if status not in ("open", "all", "parked", "waiting", "done", "dropped"):
         fail(f"unknown status {status!r}", Exit.USAGE)
     letters = _with_services(lambda services: _listed(services, service, status, limit))
@@ -98,7 +98,8 @@ async def _listed(services: Services, service: str | None, status: str, limit: i
     letters = []
     for name in [service] if service else services.names:
         found = [letter for each in asked for letter in await _pages(services, name, each, limit)]
-        found.sort(key=lambda letter: -letter["id"])
+        # Of open ones first what can be tried: the newest alone may all wait, and hide what they wait for.
+        found.sort(key=lambda letter: (status == "open" and letter["status"] != "parked", -letter["id"]))
         letters += [{"ref": f"{name}/{letter['id']}", "service": name, **letter} for letter in found[:limit]]
     return letters
 

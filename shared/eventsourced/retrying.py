@@ -1,6 +1,7 @@
 """Parked messages after repair: a stream's letters are tried again in their order, each in a transaction of its own."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -41,6 +42,10 @@ class _Record(Value, frozen=True, gc=False):
     timestamp: int
 
 
+class _ResolvedError(ConflictError):
+    """Somebody else was first with a letter, and goes on with those behind it."""
+
+
 class Letters:
     """Retry and drop for one service. `read`: a record → what was received, as the consumer reads it."""
 
@@ -49,11 +54,19 @@ class Letters:
         self._swept = _BEFORE_ALL_STREAMS
 
     async def retry(self, letter_id: int) -> tuple[int, str]:
-        """Try a letter again and, if it succeeds, those that waited behind it. Returns (done, reason it stopped)."""
+        """Try a letter again and, if it succeeds, those that waited behind it. Returns (done, reason it stopped).
+
+        ConflictError: it is done or dropped, or waits behind another one.
+        """
         letter = await self._open_letter(letter_id)
         done = 0
         while letter is not None:
-            failure = await self._try(letter)
+            try:
+                failure = await self._try(letter)
+            except _ResolvedError:
+                if done:
+                    return done, ""
+                raise
             if failure:
                 return done, failure
             done += 1
@@ -77,7 +90,8 @@ class Letters:
         self._swept = (rows[-1]["stream"], rows[-1]["id"]) if len(rows) == SWEPT_MAX else _BEFORE_ALL_STREAMS
         for before, (stream, letter_id, status) in zip(streams, rows, strict=False):
             if stream != before and status == "waiting":
-                await self.retry(letter_id)
+                with suppress(ConflictError):  # somebody else takes care of it
+                    await self.retry(letter_id)
 
     async def prune(self, days: int) -> None:
         """Delete letters that were done or dropped more than so many days ago, some at a time."""
@@ -126,6 +140,8 @@ class Letters:
 
         try:
             await self._work.run(Batch([work] if work is not None else [], finish=close))
+        except _ResolvedError:
+            raise
         except Exception as error:
             if passes(error):
                 # Nothing is wrong with the letter: it stays as it is and is taken up again.
@@ -152,4 +168,4 @@ async def _close(connection: Any, letter_id: int, status: str) -> None:
         status,
     )
     if closed != "UPDATE 1":
-        raise ConflictError(f"dead letter {letter_id} was done or dropped by somebody else meanwhile")
+        raise _ResolvedError(f"dead letter {letter_id} was done or dropped by somebody else meanwhile")

@@ -440,6 +440,40 @@ async def test_many_retries_at_once_have_the_effect_of_one(open_replica: OpenRep
     assert await replicas[0].letters_open() == []
 
 
+async def test_a_retry_whose_followers_are_done_by_another_meanwhile_has_nothing_to_complain_of(
+    parked: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await repair(parked)
+    first, second = await letter_id(parked, "order-P@1"), await letter_id(parked, "order-P@2")
+    tried = parked.letters._try
+
+    async def try_second(letter: Any) -> str:
+        if letter["id"] == second:
+            monkeypatch.undo()
+            assert await parked.letters.retry(second) == (2, "")  # the sweep of another replica, say
+        return await tried(letter)
+
+    monkeypatch.setattr(parked.letters, "_try", try_second)
+    assert await parked.letters.retry(first) == (1, "")
+    assert await coins(parked) == [12, 2, 3]
+    assert await parked.letters_open() == []
+
+
+async def test_a_sweep_leaves_to_others_what_they_take_care_of(
+    parked: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await parked.pool.execute("UPDATE dead_letters SET status = 'dropped' WHERE message_id = 'order-P@1'")
+    retry = parked.letters.retry
+
+    async def come_late(letter_id: int) -> tuple[int, str]:
+        await retry(letter_id)
+        return await retry(letter_id)
+
+    monkeypatch.setattr(parked.letters, "retry", come_late)
+    await parked.letters.sweep()
+    assert await coins(parked) == [2, 3]
+
+
 async def test_a_letter_done_by_another_stays_done_when_a_late_retry_fails(parked: Replica) -> None:
     await repair(parked)
     number = await letter_id(parked, "order-P@1")

@@ -259,6 +259,21 @@ def test_letters_are_listed_over_all_services_and_pages(system: Urls) -> None:
     assert "lines[0].quantity: must be at least 1" in shown.stdout
 
 
+def test_what_is_parked_is_not_hidden_by_what_waits_behind_it(system: Urls) -> None:
+    waiting = {**LETTER, "status": "waiting"}
+    pages = {
+        "GET /dead-letters?status=parked&limit=2": (200, {"items": [{**LETTER, "id": 3}], "next": None}),
+        "GET /dead-letters?status=waiting&limit=2": (
+            200,
+            {"items": [{**waiting, "id": 9}, {**waiting, "id": 8}], "next": None},
+        ),
+    }
+    with serving(pages) as order:
+        system(order=order)
+        result = o2c("dead-letters", "list", "--limit", "2", "--json")
+    assert [letter["ref"] for letter in json.loads(result.stdout)["dead_letters"]] == ["order/3", "order/9"]
+
+
 def test_a_letter_is_shown_whole_and_one_that_is_not_there_is_an_error(system: Urls) -> None:
     whole = {**LETTER, "headers": [["ce_id", "order-1@1"]], "body": "{}", "body_base64": "e30="}
     with serving({"GET /dead-letters/12": (200, whole)}) as order:
