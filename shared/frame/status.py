@@ -1,8 +1,10 @@
 """What a running process says of itself to operators: `/status`, and how far it is behind Kafka."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 
 from shared.errors import UnavailableError
 from shared.eventsourced.letters import count_open
@@ -65,12 +67,16 @@ def _consumer(running: "Running") -> dict[str, int]:
 
 
 async def untaken(consumer: Any) -> dict[TopicPartition, int]:
-    """Partition of this consumer → messages it has not taken yet, where Kafka has said how many there are."""
+    """Partition of this consumer → messages it has not taken yet, where Kafka has said how many there are.
+
+    A position may have to be waited for, and meanwhile this or another partition may go to another consumer.
+    """
     found = {}
     for partition in consumer.assignment():
-        highwater = consumer.highwater(partition)
+        highwater = consumer.highwater(partition) if partition in consumer.assignment() else None
         if highwater is not None:
-            found[partition] = max(highwater - await consumer.position(partition), 0)
+            with suppress(IllegalStateError):
+                found[partition] = max(highwater - await consumer.position(partition), 0)
     return found
 
 
