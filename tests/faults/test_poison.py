@@ -15,6 +15,7 @@ from shared.contracts.inbound import Order
 from shared.errors import ConflictError
 from tests.faults.harness import ORDERS, SEED, Case, System, case, until
 from tests.faults.outside import orders_of
+from tests.faults.refusing import is_too_large, with_too_large
 from tests.faults.saboteur import DEFECT
 
 pytestmark = pytest.mark.faults
@@ -30,7 +31,7 @@ Letter = dict[str, Any]
 async def test_messages_that_make_a_decider_raise_wait_with_those_behind_them_and_go_on_in_order_after_repair(
     system: System,
 ) -> None:
-    behind = _some_customers_orders(orders_of("defect", ORDERS, SEED), POISONED)
+    behind = _some_customers_orders(with_too_large(orders_of("defect", ORDERS, SEED)), POISONED)
     held = [order.order_id for its in behind.values() for order in its]
     defect = system.home / "trapdoors" / f"order.{DEFECT}"
     defect.write_text("".join(f"order-{its[0].order_id} ConfirmOrder\n" for its in behind.values()))
@@ -51,13 +52,14 @@ async def test_messages_that_make_a_decider_raise_wait_with_those_behind_them_an
 
 
 def _some_customers_orders(orders: Iterable[Order], number: int) -> dict[str, list[Order]]:
-    """The later half of the orders of so many customers: they wait when the first of them cannot go on."""
+    """The later half of the orders of so many customers: they wait when the first of them, which is approved, cannot go
+    on."""
     of_customer: dict[str, list[Order]] = defaultdict(list)
     for order in orders:
         of_customer[order.customer_id].append(order)
-    several = sorted(customer for customer, its in of_customer.items() if len(its) > 2)
-    chosen = Random(SEED).sample(several, number)
-    return {customer: of_customer[customer][len(of_customer[customer]) // 2 :] for customer in chosen}
+    later = {customer: its[len(its) // 2 :] for customer, its in of_customer.items() if len(its) > 2}
+    several = sorted(customer for customer, its in later.items() if not is_too_large(its[0]))
+    return {customer: later[customer] for customer in Random(SEED).sample(several, number)}
 
 
 async def _retried_in_vain(system: System, letters: Sequence[Letter]) -> None:
@@ -77,10 +79,11 @@ async def _placed_only(system: System, order_ids: Sequence[str]) -> bool:
 async def test_orders_whose_rows_cannot_be_written_wait_while_all_others_are_paid_and_go_on_after_repair(
     system: System,
 ) -> None:
-    orders = orders_of("poison", ORDERS, SEED)
+    orders = with_too_large(orders_of("poison", ORDERS, SEED))
     behind = _some_customers_orders(orders, 2)
     held = [order.order_id for its in behind.values() for order in its]
-    victims = Random(SEED).sample([order.order_id for order in orders if order.order_id not in held], 3)
+    invoiced = [o.order_id for o in orders if o.order_id not in held and not is_too_large(o)]
+    victims = Random(SEED).sample(invoiced, 3)
     await _break(system, "order", "orders", [its[0].order_id for its in behind.values()], "status = 'placed'")
     await _break(system, "billing", "invoices", victims, "false")
     async with case(system, "poison") as run:
@@ -186,10 +189,10 @@ SELECT cause FROM (
 
 
 async def _all_but(run: Case, victims: list[str]) -> None:
-    world = run.outside.world
+    world, refusing = run.outside.world, run.outside.refusing
 
     async def done() -> bool:
-        ended = world.progress.completed | world.progress.short
+        ended = world.progress.completed | world.progress.short | refusing.refused
         return len(ended - set(victims)) == run.orders - len(victims)
 
     await until(done, "all other orders in their end", 200)

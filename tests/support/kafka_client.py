@@ -31,12 +31,13 @@ async def topics_of(servers: str) -> list[str]:
 
 
 async def partitions_of(servers: str, topic: str) -> int:
-    """How many partitions a topic has."""
+    """How many partitions a topic has, as soon as there is one: it may just be about to be made."""
     client = AIOKafkaAdminClient(bootstrap_servers=servers)
     await client.start()
     try:
-        (described,) = await client.describe_topics([topic])
-        assert described["error_code"] == 0
+        async with asyncio.timeout(_SECONDS_MAX):
+            while (described := (await client.describe_topics([topic]))[0])["error_code"]:
+                await asyncio.sleep(0.05)
         return len(described["partitions"])
     finally:
         await client.close()
