@@ -24,10 +24,12 @@ from shared.eventsourced.work import Decided, Numbering, Work
 from shared.eventsourced.writing import Draft, NumbersTaken, Position, PositionsMoved, WaitingChanged, write_batch
 from shared.telemetry.engine import Lap, WorkFigures
 
+OPTIMISTIC_ATTEMPTS = 2
+"""After so many lost races a batch is decided under the store's lock: on a hot stream everybody gets a turn."""
+
 LOCKED_BATCHES = 16
-"""A batch that lost a race is decided again under the store's lock, where everybody gets a turn, and so are that many
-batches after it: where replicas share their streams (the stock of articles) they lose nearly every race, and each costs
-what the whole batch did."""
+"""So many batches after it, too, before it is tried again whether others are still in the way: where replicas share
+their streams (the stock of articles) they lose nearly every race, and each costs what the whole batch did."""
 
 NUMBERED_MAX = 5
 """How often a batch takes numbers behind those that another writer has taken meanwhile: one question each time."""
@@ -109,13 +111,15 @@ class UnitOfWork:
             raise UnavailableError(self.refusal)
         watch = Lap()
         for attempt in range(ATTEMPTS_MAX):
+            if attempt == OPTIMISTIC_ATTEMPTS:
+                self._locked_batches = LOCKED_BATCHES + 1
             try:
-                appended = await self._attempt(batch, alone=attempt > 0 or self._locked_batches > 0)
+                alone = attempt >= OPTIMISTIC_ATTEMPTS or self._locked_batches > 0
+                appended = await self._attempt(batch, alone=alone)
             except PositionsMoved:
                 raise
             except ConcurrencyError as error:
                 self.conflicts += 1
-                self._locked_batches = LOCKED_BATCHES + 1
                 if isinstance(error, WaitingChanged):
                     await self._look_who_waits(self._pool, batch)
             else:
