@@ -27,10 +27,6 @@ from shared.telemetry.engine import Lap, WorkFigures
 OPTIMISTIC_ATTEMPTS = 2
 """After so many lost races a batch is decided under the store's lock: on a hot stream everybody gets a turn."""
 
-LOCKED_BATCHES = 16
-"""So many batches after it, too, before it is tried again whether others are still in the way: where replicas share
-their streams (the stock of articles) they lose nearly every race, and each costs what the whole batch did."""
-
 NUMBERED_MAX = 5
 """How often a batch takes numbers behind those that another writer has taken meanwhile: one question each time."""
 
@@ -89,7 +85,6 @@ class UnitOfWork:
         self._store = store
         self._on_commit = on_commit
         self._on_worked = on_worked
-        self._locked_batches = 0
         self._blocked: Set[str] = frozenset()
         self._numbers: Mapping[str, int] = {}
         self._key_fields = {fact: says.contract.key for fact, says in service.says.items()}
@@ -111,11 +106,8 @@ class UnitOfWork:
             raise UnavailableError(self.refusal)
         watch = Lap()
         for attempt in range(ATTEMPTS_MAX):
-            if attempt == OPTIMISTIC_ATTEMPTS:
-                self._locked_batches = LOCKED_BATCHES + 1
             try:
-                alone = attempt >= OPTIMISTIC_ATTEMPTS or self._locked_batches > 0
-                appended = await self._attempt(batch, alone=alone)
+                appended = await self._attempt(batch, alone=attempt >= OPTIMISTIC_ATTEMPTS)
             except PositionsMoved:
                 raise
             except ConcurrencyError as error:
@@ -126,7 +118,6 @@ class UnitOfWork:
                 if appended is not None:
                     self._on_commit(appended)
                     self.figures.facts += appended.upto - appended.after
-                self._locked_batches = max(self._locked_batches - 1, 0)
                 seconds = watch.total()
                 self.figures.whole.add(seconds)
                 self.figures.works.add(len(batch.works))

@@ -10,14 +10,13 @@ import asyncpg
 import pytest
 
 from shared.errors import DomainError
-from shared.eventsourced import unit_of_work
 from shared.eventsourced.cache import StateCache
 from shared.eventsourced.decider import Decider, To
 from shared.eventsourced.facts import Recorded
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.rebuilding import rebuild
 from shared.eventsourced.store import Store
-from shared.eventsourced.unit_of_work import OPTIMISTIC_ATTEMPTS, Batch, UnitOfWork
+from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Work
 from tests.connected.support_engine import Database, OpenReplica, Replica
 from tests.engine.records import order_record
@@ -48,29 +47,6 @@ async def test_many_writers_of_one_stream_all_get_their_turn(open_replica: OpenR
     replicas = [await open_replica() for _ in range(4)]
     await asyncio.gather(*(r.do(add("C", f"O-{i}-{n}")) for n in range(30) for i, r in enumerate(replicas)))
     assert await total(replicas[0]) == 120
-
-
-async def test_who_was_never_first_takes_the_lock_before_it_decides_for_some_batches(
-    open_replica: OpenReplica, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unit_of_work, "LOCKED_BATCHES", 2)
-    here, there = await open_replica(), await open_replica()
-    load, others = here.store.load, list[asyncio.Task[Work]]()
-
-    async def load_and_be_overtaken(*arguments: Any) -> Any:
-        found = await load(*arguments)
-        others.append(asyncio.create_task(there.do(add("C", f"there {len(others)}"))))
-        await asyncio.wait(others, timeout=0.3)  # nobody overtakes who has the lock
-        return found
-
-    monkeypatch.setattr(here.store, "load", load_and_be_overtaken)
-    lost = []
-    for n in range(4):
-        await here.do(add("C", f"here {n}"))
-        await asyncio.gather(*others)
-        lost.append(here.work.conflicts)
-    assert lost == [OPTIMISTIC_ATTEMPTS] * 3 + [2 * OPTIMISTIC_ATTEMPTS], "then it tries again without the lock"
-    assert await total(there) == 4 + len(others)
 
 
 async def test_a_cache_that_another_writer_outdated_is_not_believed_not_even_for_nothing(
