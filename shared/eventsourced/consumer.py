@@ -171,6 +171,7 @@ class Consumer:
         self._looked_at = -math.inf
         self.positions: dict[Position, int] = {}
         self.gaps: dict[Position, int] = {}
+        self._skipped: dict[Position, int] = {}
         self.fault: str | None = None
         self.batches = self.records = self.duplicates = self.parked = 0
         self.turned_at = self.tried_at = time.monotonic()
@@ -221,11 +222,18 @@ class Consumer:
             for position, (_, after) in heard.moves.items():
                 self.positions[position] = after
             self._report(heard.works)
-        for position in [p for p, expected in self.gaps.items() if self.positions[p] >= expected]:
-            del self.gaps[position]
-        for position, skipped in heard.gaps.items():
-            if self.positions[position] < skipped:  # else the hole was filled later in the same batch
-                self.gaps.setdefault(position, self.positions[position] + 1)
+        self._note_gaps(heard.gaps)
+
+    def _note_gaps(self, skipped: Mapping[Position, int]) -> None:
+        """A hole is closed when all that was skipped behind it was heard, not when only it was filled."""
+        for position, last in skipped.items():
+            self._skipped[position] = max(last, self._skipped.get(position, 0))
+        for position, last in list(self._skipped.items()):
+            if self.positions[position] < last:
+                self.gaps[position] = self.positions[position] + 1
+            else:
+                del self._skipped[position]
+                self.gaps.pop(position, None)
 
     async def _picture_was_old(self) -> bool:
         """Whether others have moved the positions: heard a lane while it was theirs, or set it back to hear again."""

@@ -428,6 +428,13 @@ async def test_letters_behind_nothing_are_found_some_at_a_time(
     assert taken == ["b", "d"]
 
 
+async def test_a_hole_that_is_filled_stays_one_while_what_was_skipped_behind_it_is_missing(replica: Replica) -> None:
+    position = ("order", int(dict(order_record(1).headers)["ce_lane"]))
+    for heard, expected in (((2, 3, 4), {position: 1}), ((1, 2), {position: 3}), ((3, 4), {})):
+        await replica.consumer.handle([order_record(n) for n in heard])
+        assert replica.consumer.gaps == expected
+
+
 async def test_many_retries_at_once_have_the_effect_of_one(open_replica: OpenReplica) -> None:
     replicas = [await open_replica(counting_service()) for _ in range(3)]
     await replicas[0].consumer.handle(
