@@ -202,6 +202,10 @@ def test_whatever_happens_the_store_is_what_the_model_says(database: Database) -
     _play(_on(database), max_examples=FIXED, derandomize=True, print_blob=True)
 
 
+@pytest.mark.skipif(
+    not os.environ.get("O2C_STATEFUL_EXAMPLES"),
+    reason="for whoever searches: O2C_STATEFUL_EXAMPLES says how many plans",
+)
 def test_so_it_is_with_plans_that_nobody_has_seen(database: Database) -> None:
     chosen = int(os.environ.get("O2C_STATEFUL_SEED") or random.randrange(2**32))
     again = f"O2C_STATEFUL_SEED={chosen} O2C_STATEFUL_EXAMPLES={EXAMPLES}"
