@@ -229,7 +229,7 @@ def explained(world: World, seen: World, threads: Sequence[Thread]) -> World | N
     visited: set[Any] = set()
 
     def search(world: World, threads: Sequence[Thread]) -> World | None:
-        if world.facts != seen.facts[: len(world.facts)]:
+        if not _may_become(world, seen):
             return None
         if all(may_stop or not steps for steps, may_stop in threads) and alike(world, seen):
             return world
@@ -247,6 +247,16 @@ def explained(world: World, seen: World, threads: Sequence[Thread]) -> World | N
         return None
 
     return search(world, threads)
+
+
+def _may_become(world: World, seen: World) -> bool:
+    """Facts, letters and positions only ever come to what is there."""
+    letters = [kept.message.id for kept in seen.letters]
+    return (
+        world.facts == seen.facts[: len(world.facts)]
+        and [kept.message.id for kept in world.letters] == letters[: len(world.letters)]
+        and all(sequence <= seen.positions.get(lane, 0) for lane, sequence in world.positions.items())
+    )
 
 
 def threads_left(threads: Sequence[Thread]) -> list[int]:
