@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
@@ -20,6 +21,7 @@ from shared.eventsourced.faults import Backoff, isolating, passes
 from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator, sift
 from shared.eventsourced.reading import Received, read
+from shared.eventsourced.standing_by import EldestHears
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.writing import Position, PositionsMoved
 from shared.telemetry.engine import HearingFigures, Lap
@@ -98,11 +100,12 @@ def subscribe(
     acknowledging: Acknowledging | None,
     wait_ms: int,
     session_ms: int,
+    hears_alone: bool = False,
 ) -> Any:
     """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber.
 
     `gathering`: takes its batches. `acknowledging`: of a group. `wait_ms`: for how long the broker may keep a question
-    for records.
+    for records. `hears_alone`: one member of the group hears, the others stand by.
     """
     taking = _Taking(gathering, acknowledging)
     subscriber: Any = broker.subscriber(
@@ -113,6 +116,8 @@ def subscribe(
         codec=RawCodec(),
         listener=acknowledging,
         **_delivery(group_id),
+        # Two, so that members of both kinds can be in the group while a service is rolled out.
+        partition_assignment_strategy=[EldestHears] * hears_alone + [RoundRobinPartitionAssignor],
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=heartbeat_ms(session_ms),
         fetch_max_wait_ms=wait_ms,

@@ -38,6 +38,8 @@ class Service:
     `series`: which facts get gapless numbers inside the transaction that appends them.
     `routes`: given the command bus, the HTTP routes of the service.
     `gauges`: what its read tables say of the business, for `/metrics`.
+    `hears_alone`: its replicas would need the same hot streams, and decide each batch again after each other: one of
+    them hears, the others answer requests and stand by.
     `stopping`: called when the process was asked to stop; ends answers that have no end of their own (live updates).
     `close`: called when the last request is answered; closes what answering needed.
     `due`: commands for what the store shows to be left over; asked every second, and again while there are any.
@@ -54,6 +56,7 @@ class Service:
     due: "Callable[[Commands], Awaitable[Sequence[To[Any]]]]" = nothing_due
     series: "Mapping[type[Any], NumberSeries]" = field(default_factory=dict)
     gauges: "tuple[Gauge, ...]" = ()
+    hears_alone: bool = False
     stopping: Callable[[], None] = nothing_to_end
     close: Callable[[], Coroutine[Any, Any, None]] = nothing_to_close
 

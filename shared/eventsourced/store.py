@@ -10,6 +10,7 @@ from shared.eventsourced.arrays import array
 from shared.eventsourced.cache import Cached, StateCache
 from shared.eventsourced.decider import Decider
 from shared.eventsourced.mapper import decode_fact, decode_state, encode_state
+from shared.eventsourced.projecting import Column, Row, Table
 
 _FACTS_BEHIND = """
 SELECT e.originator_id, e.originator_version, e.topic, e.state
@@ -18,12 +19,12 @@ JOIN events e ON e.originator_id = s.id AND e.originator_version > s.version
 ORDER BY e.originator_id, e.originator_version
 """
 _SNAPSHOTS = "SELECT originator_id, originator_version, topic, state FROM snapshots WHERE originator_id = ANY($1)"
-_SAVE_SNAPSHOTS = """
-INSERT INTO snapshots AS s SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])
-ON CONFLICT (originator_id) DO UPDATE
-SET originator_version = excluded.originator_version, topic = excluded.topic, state = excluded.state
-WHERE s.originator_version < excluded.originator_version
-"""
+SNAPSHOTS = Table(
+    "snapshots",
+    (Column("originator_id", "text"),),
+    (Column("originator_version", "bigint"), Column("topic", "text"), Column("state", "bytea")),
+)
+"""Written as read tables are, with the facts that they hold last: who proves that these are the next is the newest."""
 
 SNAPSHOT_BYTES_MIN = 32_768
 """A snapshot is worth its row after this many bytes of facts (about 150), or after twice the size of the last one:
@@ -146,12 +147,9 @@ def due_snapshot(decider: Decider[Any, Any, Any], entry: Cached) -> bytes | None
     return encode_state(entry.state)
 
 
-async def save_snapshots(connection: Any, snapshots: Sequence[tuple[str, int, Decider[Any, Any, Any], bytes]]) -> None:
-    """Write (stream, version, decider, bytes) with one statement; an older one never replaces a newer."""
-    streams = [stream for stream, *_ in snapshots]
-    versions = [version for _, version, *_ in snapshots]
-    topics = [_snapshot_topic(decider) for _, _, decider, _ in snapshots]
-    await connection.execute(_SAVE_SNAPSHOTS, streams, versions, topics, [data for *_, data in snapshots])
+def snapshot_row(stream: str, version: int, decider: Decider[Any, Any, Any], data: bytes) -> Row:
+    """A row of SNAPSHOTS."""
+    return stream, version, _snapshot_topic(decider), f"\\x{data.hex()}"
 
 
 def _snapshot_topic(decider: Decider[Any, Any, Any]) -> str:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from shared.errors import ConcurrencyError, ContractError, Problem, UnavailableError
 from shared.eventsourced.cache import Cached
-from shared.eventsourced.decider import Decider
 from shared.eventsourced.deciding import Deciding
 from shared.eventsourced.facts import Recorded
 from shared.eventsourced.fresh import Appended
@@ -19,7 +18,7 @@ from shared.eventsourced.projecting import FactProjection, Row, StateProjection,
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.rows import Rows, merge_rows, prepared, state_rows
 from shared.eventsourced.service import Service
-from shared.eventsourced.store import Store, due_snapshot, save_snapshots
+from shared.eventsourced.store import SNAPSHOTS, Store, due_snapshot, snapshot_row
 from shared.eventsourced.work import Decided, Numbering, Work
 from shared.eventsourced.writing import Draft, NumbersTaken, Position, PositionsMoved, WaitingChanged, write_batch
 from shared.telemetry.engine import Lap, WorkFigures
@@ -61,7 +60,6 @@ class _Outcome(NamedTuple):
 
     draft: Draft
     letters: Sequence[tuple[Letter, str, str, str]]
-    snapshots: Sequence[tuple[str, int, Decider[Any, Any, Any], bytes]]
     loaded: Mapping[str, Cached]
     entries: Mapping[str, Cached]
     numbers: Mapping[str, int]
@@ -191,18 +189,16 @@ class UnitOfWork:
             batch.positions,
             taken,
             waiting,
-            prepared(self._rows(batch, decided)),
+            prepared([*self._rows(batch, decided), snapshots]),
         )
         numbers = numbering.last if numbering is not None and taken else self._numbers
-        return _Outcome(draft, _letters(batch.works), snapshots, loaded, entries, numbers)
+        return _Outcome(draft, _letters(batch.works), loaded, entries, numbers)
 
     async def _write(self, connection: Any, batch: Batch, outcome: _Outcome) -> Appended | None:
         watch = Lap()
-        if outcome.letters or outcome.snapshots or batch.finish is not None:
+        if outcome.letters or batch.finish is not None:
             async with connection.transaction():
                 appended = await write_batch(connection, outcome.draft)
-                if outcome.snapshots:
-                    await save_snapshots(connection, outcome.snapshots)
                 if outcome.letters:
                     await insert_letters(connection, outcome.letters)
                 if batch.finish is not None:
@@ -303,14 +299,12 @@ def _streams(batch: Batch) -> Set[str]:
     return {work.stream for work in batch.works if work.stream}
 
 
-def _due_snapshots(
-    decided: Decided, entries: dict[str, Cached]
-) -> list[tuple[str, int, Decider[Any, Any, Any], bytes]]:
+def _due_snapshots(decided: Decided, entries: dict[str, Cached]) -> Rows:
     """The snapshots that are worth their rows; their entries count from there on."""
-    snapshots: list[tuple[str, int, Decider[Any, Any, Any], bytes]] = []
+    rows: list[Row] = []
     for stream, (state, version, decider) in decided.states.items():
         data = due_snapshot(decider, entries[stream])
         if data is not None:
-            snapshots.append((stream, version, decider, data))
+            rows.append(snapshot_row(stream, version, decider, data))
             entries[stream] = Cached(state, version, 0, len(data))
-    return snapshots
+    return Rows(SNAPSHOTS, rows, replace=True)

@@ -112,6 +112,7 @@ class KafkaLink:
             acknowledging=self._acknowledging,
             wait_ms=WAIT_MS,
             session_ms=settings.consume_session_ms,
+            hears_alone=self._service.hears_alone,
         )
 
     def _subscribe_control(self, broker: KafkaBroker) -> Any:

@@ -1,0 +1,42 @@
+"""Who of a group hears where replicas would be in each other's way: the eldest hears all, the others stand by."""
+
+import time
+from collections.abc import Iterable, Mapping
+
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+
+_SINCE = b"%020d" % time.time_ns()
+"""When this process began. Hosts' clocks may be apart: any order is good that all members see alike."""
+
+
+class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
+    """All partitions of all topics for the member that began first; when it goes, for the next one.
+
+    Who hears goes on hearing when replicas come: its cache knows the streams.
+    """
+
+    name = "o2c-eldest"
+    version = 0
+
+    @classmethod
+    def assign(
+        cls, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
+    ) -> dict[str, ConsumerProtocolMemberAssignment]:
+        """Member → its partitions. A topic that the eldest does not know yet goes to the eldest who does."""
+        found: dict[str, list[tuple[str, list[int]]]] = {member: [] for member in members}
+        by_age = sorted(members, key=lambda member: (members[member].user_data, member))
+        for topic in sorted({topic for member in members.values() for topic in member.subscription}):
+            eldest = next(member for member in by_age if topic in members[member].subscription)
+            found[eldest].append((topic, sorted(cluster.partitions_for_topic(topic) or ())))
+        return {member: ConsumerProtocolMemberAssignment(cls.version, topics, b"") for member, topics in found.items()}
+
+    @classmethod
+    def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+        """What the others are told of this member."""
+        return ConsumerProtocolMemberMetadata(cls.version, list(topics), _SINCE)
+
+    @classmethod
+    def on_assignment(cls, assignment: ConsumerProtocolMemberAssignment) -> None:
+        """Nothing is kept from one assignment to the next."""

@@ -1,0 +1,62 @@
+"""Who of a group hears, where one hears and the others stand by."""
+
+from typing import Any
+
+import pytest
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+
+from shared.eventsourced.standing_by import EldestHears
+
+PARTITIONS = {"o2c.order.events": {0, 1, 2}, "o2c.inbound.shipments": {0, 1}}
+
+
+class Cluster(ClusterMetadata):  # type: ignore[misc]
+    """Topics with their partitions; nobody is asked."""
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return PARTITIONS.get(topic)
+
+
+def member(since: int, *topics: str) -> Any:
+    return ConsumerProtocolMemberMetadata(0, list(topics or PARTITIONS), b"%020d" % since)
+
+
+def heard_by(members: dict[str, Any]) -> dict[str, Any]:
+    found = EldestHears.assign(Cluster(), members)
+    assert found.keys() == members.keys(), "Kafka waits for an answer to each member"
+    return {name: dict(each.assignment) for name, each in found.items() if each.assignment}
+
+
+@pytest.mark.parametrize("members", [{"a": 5}, {"a": 5, "b": 6}, {"z": 9, "a": 5, "b": 10}])
+def test_the_eldest_hears_everything(members: dict[str, int]) -> None:
+    everything = {"o2c.inbound.shipments": [0, 1], "o2c.order.events": [0, 1, 2]}
+    assert heard_by({name: member(since) for name, since in members.items()}) == {"a": everything}
+
+
+def test_who_stands_by_takes_over_when_the_eldest_goes() -> None:
+    assert heard_by({"b": member(6), "c": member(7)}).keys() == {"b"}
+
+
+def test_of_two_that_began_at_one_instant_one_hears() -> None:
+    assert heard_by({"b": member(5), "a": member(5)}).keys() == {"a"}
+
+
+def test_a_topic_that_is_new_in_a_version_is_heard_while_that_is_rolled_out() -> None:
+    old, new = member(5, "o2c.order.events"), member(6)
+    assert heard_by({"old": old, "new": new}) == {
+        "old": {"o2c.order.events": [0, 1, 2]},
+        "new": {"o2c.inbound.shipments": [0, 1]},
+    }
+
+
+def test_a_topic_that_is_not_there_yet_is_waited_for() -> None:
+    (found,) = heard_by({"a": member(5, "o2c.order.events", "o2c.inbound.nowhere")}).values()
+    assert found == {"o2c.inbound.nowhere": [], "o2c.order.events": [0, 1, 2]}
+
+
+def test_every_member_tells_when_its_process_began() -> None:
+    first, again = EldestHears.metadata(["o2c.order.events"]), EldestHears.metadata(["o2c.order.events"])
+    assert first.user_data == again.user_data
+    assert first.subscription == ["o2c.order.events"]
+    assert len(first.user_data) == 20
