@@ -31,6 +31,7 @@ READS_THE_WALL_CLOCK = {
     "services/order/api.py",  # when an order without an instant of its own was placed
     "services/receivables/app.py",  # the day on which a person's decision takes effect
     "shared/eventsourced/deciding.py",  # when a fact was recorded
+    "shared/eventsourced/standing_by.py",  # who of a group is the eldest
     "shared/frame/running.py",  # since when the process runs, for /status
     "services/analytics/pages/figures.py",  # what is shown to people as of now; nothing of it is stored
     "services/analytics/pages/live.py",

@@ -104,7 +104,7 @@ async def raced(system: System, crash: Crash | None) -> None:
     async def write() -> None:
         system.between = None
         await system.answered()
-        others.append(await system.asked(1, [coins(jar, B, f"raced {len(others)}")], None))
+        others.extend(await system.asked(1, [coins(jar, B, f"raced {len(others)}")], None))
 
     def between(points: set[AwaitPoint]) -> Coroutine[Any, Any, None] | None:
         return write() if len(others) == work.conflicts < 2 and loads(points) else None

@@ -271,16 +271,17 @@ class System(Comparing[Process]):
 
     async def ask(self, who: int, commands: Sequence[To[Any]], crash: Crash | None = None) -> None:
         """Commands of concurrent requests reach one process."""
-        await self.settle(await self.asked(who, commands, crash))
+        await self.settle(*await self.asked(who, commands, crash))
 
     async def ask_and_hear(
         self, commands: Sequence[To[Any]], said: Sequence[tuple[Spoken, Record]], crash: Crash | None = None
     ) -> None:
         """One process takes commands while the other hears."""
         asked, heard = await asyncio.gather(self.asked(0, commands, crash), self.heard(1, said, None))
-        await self.settle(asked, *heard)
+        await self.settle(*asked, *heard)
 
-    async def asked(self, who: int, commands: Sequence[To[Any]], crash: Crash | None) -> tuple[list[Step], bool]:
+    async def asked(self, who: int, commands: Sequence[To[Any]], crash: Crash | None) -> list[tuple[list[Step], bool]]:
+        """What was asked, to be settled. Each is a thread: of requests at the same time nobody knows who is first."""
         steps, process = self._steps(who, crash), self.processes[who]
         queue = CommandQueue(process.work, process.pool, process.store, queued_max=100, batch_max=3)
         running, *asking = steps.start(queue.run(), *map(queue.execute, commands))
@@ -293,7 +294,7 @@ class System(Comparing[Process]):
         if ended is not None and not isinstance(ended, asyncio.CancelledError):
             raise ended
         heard = [_answer(answer, dead=process.pool._closed) for answer in answers]
-        return [commanded(to, answer) for to, answer in zip(commands, heard, strict=True)], False
+        return [([commanded(to, answer)], False) for to, answer in zip(commands, heard, strict=True)]
 
     async def look(self, who: int, crash: Crash | None = None) -> None:
         """A state is asked for."""
@@ -414,7 +415,7 @@ class System(Comparing[Process]):
             while commands and not task.done() and not process.relay.leads:
                 await asyncio.sleep(0.001)  # what is committed from now on is handed over in memory
             for command in commands:
-                threads.append(await self.asked(who, [command], None))
+                threads += await self.asked(who, [command], None)
                 await self._see()
             while not task.done() and not self._all_said(process.relay, heads):
                 await asyncio.sleep(0.001)
