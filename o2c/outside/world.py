@@ -24,7 +24,7 @@ CHUNK = 500
 """Orders that are sent at once, at most."""
 
 LINGER_SECONDS = 0.02
-"""Orders that come at a rate are sent so often: shops that have many do not send each alone."""
+"""Orders that come at a rate are sent so often, unless otherwise said: shops that have many do not send each alone."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Course:
     """How a run goes. `in_flight_max`: orders that are on their way at once; `late_bp`: articles that arrive late.
 
     `rate`: orders per second that are sent at most, 0 for as fast as `in_flight_max` allows. `reserved_first`: the
-    warehouse ships nothing before every order is reserved, so that all of them are open at once.
+    warehouse ships nothing before every order is reserved, so that all of them are open at once. `linger_seconds`:
+    everybody sends so often, at most, where orders come at a rate.
     """
 
     seed: int
@@ -42,6 +43,7 @@ class Course:
     rate: float = 0.0
     from_beginning: bool = True
     reserved_first: bool = False
+    linger_seconds: float = LINGER_SECONDS
 
 
 async def _nothing_to_prepare() -> None:
@@ -113,6 +115,8 @@ class World:
                 said = read(await listener.poll())
                 await self._say(publisher, [answer for s in said for answer in self.hear(s)])
                 watch()
+                if self._course.rate:
+                    await asyncio.sleep(self._course.linger_seconds - LINGER_SECONDS)
                 for task in tasks:
                     if task.done():
                         task.result()
@@ -133,7 +137,7 @@ class World:
                 await self._say(publisher, chunk)
                 self.published += len(chunk)
             if room < CHUNK:
-                await asyncio.sleep(LINGER_SECONDS if self._course.rate else 0.005)
+                await asyncio.sleep(self._course.linger_seconds if self._course.rate else 0.005)
 
     def _room(self) -> int:
         room = self._course.in_flight_max - (self.published - self.progress.finished)

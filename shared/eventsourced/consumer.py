@@ -152,7 +152,10 @@ def _delivery(group_id: str | None) -> dict[str, Any]:
 
 
 class Consumer:
-    """Hears records for one service. `positions` is the picture of the store's positions, proven at every commit."""
+    """Hears records for one service. `positions` is the picture of the store's positions, proven at every commit.
+
+    `gaps`: lanes with a hole, each with the last message that was skipped behind it.
+    """
 
     def __init__(
         self,
@@ -176,7 +179,6 @@ class Consumer:
         self._looked_at = -math.inf
         self.positions: dict[Position, int] = {}
         self.gaps: dict[Position, int] = {}
-        self._skipped: dict[Position, int] = {}
         self.fault: str | None = None
         self.batches = self.records = self.duplicates = self.parked = 0
         self.turned_at = self.tried_at = time.monotonic()
@@ -232,13 +234,9 @@ class Consumer:
     def _note_gaps(self, skipped: Mapping[Position, int]) -> None:
         """A hole is closed when all that was skipped behind it was heard, not when only it was filled."""
         for position, last in skipped.items():
-            self._skipped[position] = max(last, self._skipped.get(position, 0))
-        for position, last in list(self._skipped.items()):
-            if self.positions[position] < last:
-                self.gaps[position] = self.positions[position] + 1
-            else:
-                del self._skipped[position]
-                self.gaps.pop(position, None)
+            self.gaps[position] = max(last, self.gaps.get(position, 0))
+        for position in [position for position, last in self.gaps.items() if self.positions[position] >= last]:
+            del self.gaps[position]
 
     async def _picture_was_old(self) -> bool:
         """Whether others have moved the positions: heard a lane while it was theirs, or set it back to hear again."""

@@ -110,7 +110,7 @@ class Resending:
             await self._send(msgspec.json.encode(Control("heard", speaker, lanes=ahead)))
 
     async def check(self, gaps: dict[Position, int]) -> None:
-        """Called every second or so: ask for what does not come by itself. `gaps`: lanes with a hole.
+        """Called every second or so: ask for what does not come by itself. `gaps`: see `Consumer`.
 
         A hole before something that the speaker itself knows nothing of is taken out of `gaps`.
         """
@@ -118,7 +118,8 @@ class Resending:
             return
         self._heard = heard = await self._read_positions()
         self._forget_holes_of_others(gaps, heard)
-        said = {lane: max(expected, self._said.get(lane, 0)) for lane, expected in gaps.items()}
+        # What stands behind a hole may name any sequence: no more is believed than that there is one more.
+        said = {lane: max(heard.get(lane, 0) + 1, self._said.get(lane, 0)) for lane in gaps}
         if await self._caught_up():
             said = {**self._said, **said}
         asks = self._stalled.to_ask(heard, said, time.monotonic())

@@ -21,6 +21,9 @@ MINUTES = 10.0
 SHARE_OF_PEAK = 0.8
 PEAK_ORDERS = 6_000
 SAMPLE_SECONDS = 5.0
+LINGER_SECONDS = 0.1
+"""Shop, warehouse and banks that have so much to say send it in batches as large as those of the services: the embedded
+broker keeps all of them, and looks through all for each question."""
 WARM_UP = 0.1
 """The part of the load that comes before the first samples count: caches fill, statistics are made."""
 MEMORY_MB_MAX = 200.0
@@ -51,7 +54,7 @@ async def sustained(asked: Asked) -> Outcome:
             customers, rate = (), SHARE_OF_PEAK * peak
         orders = asked.orders or round(rate * 60 * (asked.minutes or MINUTES))
         # Nothing is held back: what the system cannot carry piles up, and is seen.
-        course = asked.course(in_flight=orders, rate=rate)
+        course = replace(asked.course(in_flight=orders, rate=rate), linger_seconds=LINGER_SECONDS)
         world = World(customers, generate(orders, seed=SEED + 1, mix=mix), course)
         samples: list[Sample] = []
         sampling: list[asyncio.Task[None]] = []
