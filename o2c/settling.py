@@ -36,7 +36,7 @@ async def settled(http_urls: Mapping[str, str], *, seconds_max: float) -> float 
 
 
 def at_rest(status: Mapping[str, Any]) -> bool:
-    """Whether a service, by its own status, has nothing left to say or to hear."""
+    """Whether a service, by its own status, has nothing left to say or to hear: always, of a replica that stands by."""
     if "unreachable" in status or status.get("missing"):
         return False
     waiting = status["relay"]["backlog"] + sum(status["lag"].values()) + status["consumer"]["gaps"]

@@ -41,8 +41,8 @@ async def _found(urls: Mapping[str, str]) -> Found:
 
 
 def _spokesman(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """For who wants one answer per service: a ready replica's, else that of one that answers."""
-    return min(answers, key=lambda each: ("unreachable" in each, bool(each.get("missing"))))
+    """For who wants one answer per service: a ready replica's, of one that hears, else that of one that answers."""
+    return min(answers, key=lambda each: ("unreachable" in each, bool(each.get("missing")), not each.get("lag")))
 
 
 def _exit(found: Found) -> Exit:

@@ -115,7 +115,7 @@ class World:
                 said = read(await listener.poll())
                 await self._say(publisher, [answer for s in said for answer in self.hear(s)])
                 watch()
-                if self._course.rate:
+                if self._course.rate:  # a poll gathers for the usual time itself
                     await asyncio.sleep(self._course.linger_seconds - LINGER_SECONDS)
                 for task in tasks:
                     if task.done():

@@ -116,8 +116,7 @@ def subscribe(
         codec=RawCodec(),
         listener=acknowledging,
         **_delivery(group_id),
-        # Two, so that members of both kinds can be in the group while a service is rolled out.
-        partition_assignment_strategy=[EldestHears] * hears_alone + [RoundRobinPartitionAssignor],
+        partition_assignment_strategy=[EldestHears if hears_alone else RoundRobinPartitionAssignor],
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=heartbeat_ms(session_ms),
         fetch_max_wait_ms=wait_ms,

@@ -112,11 +112,13 @@ class Resending:
     async def check(self, gaps: dict[Position, int]) -> None:
         """Called every second or so: ask for what does not come by itself. `gaps`: see `Consumer`.
 
-        A hole before something that the speaker itself knows nothing of is taken out of `gaps`.
+        A hole that is filled, or before something that the speaker itself knows nothing of, is taken out of `gaps`.
         """
         if not self._said and not gaps:
             return
         self._heard = heard = await self._read_positions()
+        for lane in [lane for lane, last in gaps.items() if heard.get(lane, 0) >= last]:
+            del gaps[lane]  # another replica has heard it
         self._forget_holes_of_others(gaps, heard)
         # What stands behind a hole may name any sequence: no more is believed than that there is one more.
         said = {lane: max(heard.get(lane, 0) + 1, self._said.get(lane, 0)) for lane in gaps}

@@ -15,9 +15,14 @@ class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
     """All partitions of all topics for the member that began first; when it goes, for the next one.
 
     Who hears goes on hearing when replicas come: its cache knows the streams.
+
+    `name`: of the assignor that all other groups have, and this one had before it: Kafka lets nobody join under another
+    name than all members know, and while a service is rolled out it has members of both kinds. Whoever leads the group
+    shares out, as it sees fit. (With two names for one member aiokafka would ask to join once for each, and every
+    rebalance would follow upon itself.) Members that do not say when they began are the eldest.
     """
 
-    name = "o2c-eldest"
+    name = "roundrobin"
     version = 0
 
     @classmethod

@@ -353,9 +353,9 @@ class Running:
         await self.kafka.say(value)
 
     async def _caught_up(self) -> bool:
-        """Whether everything that Kafka holds for this process has been taken."""
+        """Whether everything that Kafka holds for this process has been taken. Who stands by cannot know."""
         consumer = self.kafka.taking
-        if consumer is None or any((await untaken(consumer)).values()):
+        if consumer is None or not consumer.assignment() or any((await untaken(consumer)).values()):
             return False
         return time.monotonic() - self.consumer.turned_at > CHECK_SECONDS
 

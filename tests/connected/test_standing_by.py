@@ -28,6 +28,7 @@ async def test_who_stands_by_hears_nothing_until_the_other_goes_and_then_everyth
         await eventually(lambda: _has(one, two))
         hears, stands_by = sorted((one, two), key=_partitions, reverse=True)
         assert await stands_by.missing() == {}, "it is ready to answer requests"
+        assert not await stands_by._caught_up(), "it cannot know what is lost, and what only waits for the other"
         await send(servers, [order_record(n, customer) for n in (1, 2) for customer in CUSTOMERS])
         await eventually(lambda: _counted(stands_by, 2 * len(CUSTOMERS)))
         assert (hears.consumer.records, stands_by.consumer.records) == (2 * len(CUSTOMERS), 0)

@@ -72,22 +72,29 @@ async def test_heads_that_cannot_be_are_not_waited_for(order: Case) -> None:
 
 
 async def test_a_hole_is_asked_for_while_the_speaker_has_said_more(order: Case) -> None:
-    gaps = {LANE: 8}
+    gaps = {LANE: 9}
     for _ in range(3):
         await order.resending.check(gaps)
         await order.hear(kind="heads", speaker="credit", heads={"5": 9})
-    assert gaps == {LANE: 8}
+    assert gaps == {LANE: 9}
     assert order.sent == [Control("resend", "credit", lanes={5: 8})]
 
 
 @pytest.mark.parametrize("heads", [{"5": 7}, {"6": 1}])
 async def test_a_hole_before_what_the_speaker_never_said_is_forgotten(order: Case, heads: dict[str, int]) -> None:
-    gaps = {LANE: 8}
+    gaps = {LANE: 9}
     await order.resending.check(gaps)
-    assert gaps == {LANE: 8}, "nobody has told yet how far the speaker has spoken"
+    assert gaps == {LANE: 9}, "nobody has told yet how far the speaker has spoken"
     await order.hear(kind="heads", speaker="credit", heads=heads)
     await order.resending.check(gaps)
     assert gaps == {}
+
+
+async def test_a_hole_that_another_replica_has_filled_is_none(order: Case) -> None:
+    gaps = {LANE: 7}
+    for _ in range(3):
+        await order.resending.check(gaps)
+    assert (gaps, order.sent) == ({}, [])
 
 
 async def test_a_speaker_that_says_less_than_was_heard_before_is_told_so(order: Case) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 
 from shared.eventsourced.standing_by import EldestHears
@@ -40,6 +41,12 @@ def test_who_stands_by_takes_over_when_the_eldest_goes() -> None:
 
 def test_of_two_that_began_at_one_instant_one_hears() -> None:
     assert heard_by({"b": member(5), "a": member(5)}).keys() == {"a"}
+
+
+def test_members_of_the_version_before_are_in_the_same_group_and_the_eldest() -> None:
+    assert EldestHears.name == RoundRobinPartitionAssignor.name
+    before = RoundRobinPartitionAssignor.metadata(list(PARTITIONS))
+    assert heard_by({"old": before, "new": member(5)}).keys() == {"old"}
 
 
 def test_a_topic_that_is_new_in_a_version_is_heard_while_that_is_rolled_out() -> None:

@@ -15,8 +15,9 @@ WINDOW = 3_000
 YOUNG, OLD = 1_000, 100_000
 """Orders in the stores when the first window begins."""
 RATIO_MAX = 1.10
-TURNS = ("young", "old", "old", "young")
-"""The machine's pace changes by the minute: so it falls on both alike."""
+TURNS = ("young", "old", "old", "young", "old", "young", "young", "old")
+"""The machine's pace changes by the minute: so it falls on both alike. What the server tidies up now and then, for all
+orders before, may fall into any of them: with two turns of each it made one of them a seventh dearer."""
 
 
 async def flat(asked: Asked) -> Outcome:

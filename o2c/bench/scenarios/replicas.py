@@ -202,7 +202,7 @@ class Fleet:
         await self._line.aclose()
 
     async def become(self, number: int) -> None:
-        """So many of each service, each with its share of the partitions."""
+        """So many of each service, each with its share of the partitions, or one with all of them."""
         self._stack.watch(f"{number} of each", 0, 0)
         if number == 1:
             # Who stays would take over what another had at its next heartbeat: who comes alone has it all at once.

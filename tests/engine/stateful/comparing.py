@@ -165,8 +165,10 @@ class Comparing(Generic[P]):
         return [(number, lane, sequence, fact) for (number, lane, sequence), (_, fact) in known if lane is not None]
 
     def _check_gaps(self, who: int, said: Sequence[tuple[Spoken, Record]]) -> None:
-        """A process that was handed something behind a hole knows of it."""
+        """A process that was handed something behind a hole knows of it, for as long as it has not heard that."""
         gaps, positions = self.processes[who].consumer.gaps, self.world.positions
+        for lane in {spoken.lane for spoken, _ in said} & {lane for _, lane in gaps}:
+            assert gaps["order", lane] > positions.get(lane, 0)
         for spoken, _ in said:
             if spoken.sequence > positions.get(spoken.lane, 0):
                 assert gaps["order", spoken.lane] >= spoken.sequence
