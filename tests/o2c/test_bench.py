@@ -185,6 +185,16 @@ def test_two_replicas_are_compared_with_one_over_all_turns_of_a_service() -> Non
     assert replicas.compared([*turns, evolved(turns[0], missing="4 not placed")]).wrong == "4 not placed"
 
 
+def test_fulfillment_hears_alone_and_need_only_not_be_slower_for_its_replica() -> None:
+    assert replicas.alone() == {"fulfillment"}
+    turns = [
+        replicas.Turn(number, 100, dict.fromkeys(SERVICES, 1.0), dict.fromkeys(SERVICES, 0)) for number in (1, 2, 2, 1)
+    ]
+    assert {floor.figure.partition(":")[0] for floor in replicas.compared(turns).floors if floor.kept} == {
+        "fulfillment"
+    }
+
+
 async def test_replicas_are_not_measured_where_they_can_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(replicas, "rig")
     with pytest.raises(UnavailableError, match="--broker kafka"):
