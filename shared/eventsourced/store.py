@@ -18,7 +18,8 @@ FROM unnest($1::text::text[], $2::text::bigint[]) AS s (id, version)
 JOIN events e ON e.originator_id = s.id AND e.originator_version > s.version
 ORDER BY e.originator_id, e.originator_version
 """
-_SNAPSHOTS = "SELECT originator_id, originator_version, topic, state FROM snapshots WHERE originator_id = ANY($1)"
+_SNAPSHOTS_OF = "SELECT originator_id, originator_version, topic, state FROM snapshots WHERE originator_id = ANY($1)"
+
 SNAPSHOTS = Table(
     "snapshots",
     (Column("originator_id", "text"),),
@@ -120,7 +121,7 @@ class Store:
         streams: Sequence[str],
         found: dict[str, Cached],
     ) -> None:
-        for stream, version, topic, data in await connection.fetch(_SNAPSHOTS, streams):
+        for stream, version, topic, data in await connection.fetch(_SNAPSHOTS_OF, streams):
             decider = wanted[stream]
             if topic != _snapshot_topic(decider):
                 continue  # of an older shape: the facts are still there
