@@ -31,6 +31,9 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 240
 """How long a batch waits for a fault to pass before it is handed back: less than max_poll_interval_ms below."""
 
+PATIENCE_ALONE_SECONDS = 30
+"""The same where others stand by: one of them may have what this one lacks."""
+
 REBALANCE_MS_MAX = 10_000
 """For so long a group that changes waits for its members; each learns with its next heartbeat that it is waited for."""
 
@@ -62,15 +65,27 @@ class RawCodec:
 
 
 class _Taking:
-    """Takes batches from Kafka and hands them on as they are."""
+    """Takes batches from Kafka and hands them on as they are. `eldest`: where the others stand by."""
 
-    def __init__(self, gathering: Gathering, acknowledging: Acknowledging | None) -> None:
-        self._gathering, self._acknowledging = gathering, acknowledging
+    def __init__(
+        self, gathering: Gathering, acknowledging: Acknowledging | None, eldest: EldestHears | None = None
+    ) -> None:
+        self._gathering, self._acknowledging, self._eldest = gathering, acknowledging, eldest
         self._client: Any = None
         self._turn = 0
+        self._failed = False
+
+    def failed(self) -> None:
+        """The batch in hand is handed back."""
+        self._failed = True
 
     async def take(self, client: Any) -> tuple[Any, ...]:
         self._client = client
+        if self._failed and self._eldest is not None:
+            self._failed = False
+            self._eldest.step_aside()
+            log.warning("steps aside: if others stand by, the eldest of them hears")
+            client.subscribe(list(client.subscription()), listener=self._acknowledging)  # joins anew
         if self._acknowledging is not None:
             self._turn = self._acknowledging.turn  # before the first record: the partitions may go while it gathers
         records = await self._gathering.take(client)
@@ -105,9 +120,10 @@ def subscribe(
     """A batch subscriber with every option that decides delivery written out; returns FastStream's subscriber.
 
     `gathering`: takes its batches. `acknowledging`: of a group. `wait_ms`: for how long the broker may keep a question
-    for records. `hears_alone`: one member of the group hears, the others stand by.
+    for records. `hears_alone`: one member of the group hears, the others stand by; when its handler fails, the next.
     """
-    taking = _Taking(gathering, acknowledging)
+    eldest = EldestHears() if hears_alone else None
+    taking = _Taking(gathering, acknowledging, eldest)
     subscriber: Any = broker.subscriber(
         *topics,
         batch=True,
@@ -116,14 +132,18 @@ def subscribe(
         codec=RawCodec(),
         listener=acknowledging,
         **_delivery(group_id),
-        partition_assignment_strategy=[EldestHears if hears_alone else RoundRobinPartitionAssignor],
+        partition_assignment_strategy=[eldest or RoundRobinPartitionAssignor],
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=heartbeat_ms(session_ms),
         fetch_max_wait_ms=wait_ms,
     )
 
     async def on_records(records: list[Any]) -> None:
-        await handler(records)
+        try:
+            await handler(records)
+        except Exception:
+            taking.failed()
+            raise
 
     subscriber.get_msg = taking.take
     subscriber(on_records)
@@ -164,10 +184,14 @@ class Consumer:
         read_positions: Callable[[], Awaitable[dict[Position, int]]],
         *,
         body_bytes_max: int,
+        hears_alone: bool = False,
         on_heard: Callable[[Sequence[Received]], None] = lambda received: None,
     ) -> None:
-        """`on_heard`: told of every batch that is committed whole, without repeats and holes; must not raise."""
-        self._on_heard = on_heard
+        """`hears_alone`: others stand by, so that a fault that does not pass soon is better left to them.
+
+        `on_heard`: told of every batch that is committed whole, without repeats and holes; must not raise.
+        """
+        self._hears_alone, self._on_heard = hears_alone, on_heard
         self.figures = HearingFigures()
         self._work = work
         self._translator = translator
@@ -204,7 +228,7 @@ class Consumer:
                 self.fault = in_words(error)
                 log.warning("consumer waits", fault=self.fault)
                 await self._backoff.wait()
-                if not passes(error) or time.monotonic() - started > PATIENCE_SECONDS:
+                if not passes(error) or time.monotonic() - started > self._patience():
                     raise  # it is delivered again at once, so even what does not pass must wait before
         self.fault = None
         self._backoff.reset()
@@ -215,6 +239,9 @@ class Consumer:
         if self.duplicates == duplicates and not self.gaps:
             self._on_heard(received)
         self.turned_at = time.monotonic()
+
+    def _patience(self) -> float:
+        return PATIENCE_ALONE_SECONDS if self._hears_alone else PATIENCE_SECONDS
 
     async def _process(self, received: Sequence[Received]) -> None:
         heard = sift(received, self.positions, self._translator)

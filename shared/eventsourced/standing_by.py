@@ -7,9 +7,6 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
-_SINCE = b"%020d" % time.time_ns()
-"""When this process began. Hosts' clocks may be apart: any order is good that all members see alike."""
-
 
 class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
     """All partitions of all topics for the member that began first; when it goes, for the next one.
@@ -20,10 +17,16 @@ class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
     name than all members know, and while a service is rolled out it has members of both kinds. Whoever leads the group
     shares out, as it sees fit. (With two names for one member aiokafka would ask to join once for each, and every
     rebalance would follow upon itself.) Members that do not say when they began are the eldest.
+
+    One object for one member: `since` is when it began, or last stepped aside. Hosts' clocks may be apart: any order is
+    good that all members see alike.
     """
 
     name = "roundrobin"
     version = 0
+
+    def __init__(self) -> None:
+        self.step_aside()
 
     @classmethod
     def assign(
@@ -37,10 +40,13 @@ class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
             found[eldest].append((topic, sorted(cluster.partitions_for_topic(topic) or ())))
         return {member: ConsumerProtocolMemberAssignment(cls.version, topics, b"") for member, topics in found.items()}
 
-    @classmethod
-    def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+    def step_aside(self) -> None:
+        """From the next joining on this member is the youngest: whoever else is there hears."""
+        self.since = time.time_ns()
+
+    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """What the others are told of this member."""
-        return ConsumerProtocolMemberMetadata(cls.version, list(topics), _SINCE)
+        return ConsumerProtocolMemberMetadata(self.version, list(topics), b"%020d" % self.since)
 
     @classmethod
     def on_assignment(cls, assignment: ConsumerProtocolMemberAssignment) -> None:

@@ -213,6 +213,7 @@ class Running:
             self._speakers,
             self.read_positions,
             body_bytes_max=settings.body_bytes_max,
+            hears_alone=service.hears_alone,
             on_heard=self.telemetry.on_heard,
         )
         self.letters = Letters(

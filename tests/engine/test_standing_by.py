@@ -62,8 +62,22 @@ def test_a_topic_that_is_not_there_yet_is_waited_for() -> None:
     assert found == {"o2c.inbound.nowhere": [], "o2c.order.events": [0, 1, 2]}
 
 
-def test_every_member_tells_when_its_process_began() -> None:
-    first, again = EldestHears.metadata(["o2c.order.events"]), EldestHears.metadata(["o2c.order.events"])
+def test_every_member_tells_when_it_began_and_goes_on_saying_so() -> None:
+    eldest = EldestHears()
+    first, again = eldest.metadata(["o2c.order.events"]), eldest.metadata(["o2c.order.events"])
     assert first.user_data == again.user_data
     assert first.subscription == ["o2c.order.events"]
     assert len(first.user_data) == 20
+
+
+def test_who_steps_aside_is_the_youngest_from_then_on() -> None:
+    one, two = EldestHears(), EldestHears()
+
+    def hears() -> set[str]:
+        return set(heard_by({"one": one.metadata(list(PARTITIONS)), "two": two.metadata(list(PARTITIONS))}))
+
+    assert hears() == {"one"}
+    one.step_aside()
+    assert hears() == {"two"}
+    two.step_aside()
+    assert hears() == {"one"}

@@ -18,7 +18,7 @@ from shared.eventsourced.restoring import Said, mend, origin_problem, overtaken
 from shared.kafka import CONTROL_TOPIC
 from tests.connected.support_engine import SERVICE
 from tests.engine.records import Record
-from tests.engine.stateful.model import Spoken, Thread, hearing, mending
+from tests.engine.stateful.model import Spoken, Thread, by_lane, mending
 from tests.engine.stateful.stepping import Crash
 from tests.engine.stateful.system import Process, System
 from tests.engine.stateful.tape import Tape, TapeClient
@@ -135,7 +135,7 @@ class Linked(System):
                 raise result
         await self._after(who, steps)
         behind = [spoken[told.get(place, 0) :] for place, spoken in self.said.items()]
-        threads = [([hearing(each) for each in spoken], steps.struck) for spoken in behind]
+        threads = [(lane, steps.struck) for spoken in behind for lane in by_lane(spoken)]
         repeated = [(thread, True) for thread, _ in threads] if steps.struck or steps.between else []
         return [*threads, *repeated]
 

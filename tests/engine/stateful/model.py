@@ -4,7 +4,7 @@ A step leads from a world to the worlds that may follow. What was seen is right 
 mixed in some order (and for the crashed ones cut off somewhere), lead to it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,6 +145,18 @@ def hearing(message: Spoken) -> Step:
             return [_keep(world, message, "parked")]
 
     return step
+
+
+def by_lane(said: Iterable[Spoken]) -> list[list[Step]]:
+    """What is heard of each lane, in its order.
+
+    Each lane is a thread: what a process has skipped in one, since another process was ahead there, is older than what
+    it has heard in the others.
+    """
+    lanes: dict[int, list[Step]] = {}
+    for spoken in said:
+        lanes.setdefault(spoken.lane, []).append(hearing(spoken))
+    return list(lanes.values())
 
 
 def _keep(world: World, message: Spoken, status: str) -> World:

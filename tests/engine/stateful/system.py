@@ -36,9 +36,9 @@ from tests.engine.stateful.model import (
     Spoken,
     Step,
     World,
+    by_lane,
     commanded,
     dropping,
-    hearing,
     open_before,
     orphans,
     retrying,
@@ -253,21 +253,15 @@ class System(Comparing[Process]):
     async def heard(
         self, who: int, said: Sequence[tuple[Spoken, Record]], crash: Crash | None
     ) -> list[tuple[list[Step], bool]]:
-        """What a process heard, to be settled. After a fault that passed it may have heard the batch once more.
-
-        Each lane is a thread: what a process has skipped in one, since another process was ahead there, is older than
-        what it has heard in the others.
-        """
+        """What a process heard, to be settled. After a fault that passed it may have heard the batch once more."""
         steps = self._steps(who, crash)
         (result,) = await steps.run(self.processes[who].consumer.handle([record for _, record in said]))
         await self._after(who, steps)
         if result is not None and not isinstance(result, asyncio.CancelledError):
             raise result  # a fault that passes is waited for, and nothing else comes out
-        lanes: dict[int, list[Step]] = {}
-        for spoken, _ in said:
-            lanes.setdefault(spoken.lane, []).append(hearing(spoken))
-        again = [(lane, True) for lane in lanes.values()] if steps.struck or self.between else []
-        return [*((lane, result is not None) for lane in lanes.values()), *again]
+        lanes = by_lane(spoken for spoken, _ in said)
+        again = [(lane, True) for lane in lanes] if steps.struck or self.between else []
+        return [*((lane, result is not None) for lane in lanes), *again]
 
     async def ask(self, who: int, commands: Sequence[To[Any]], crash: Crash | None = None) -> None:
         """Commands of concurrent requests reach one process."""
