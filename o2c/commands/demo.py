@@ -3,11 +3,13 @@
 import asyncio
 import os
 import shlex
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import count, islice
 from pathlib import Path
+from shutil import which
 from typing import Annotated, Any
 
 import msgspec
@@ -123,7 +125,15 @@ def around(home: str, chosen: Mapping[str, Any]) -> list[str]:
 def command(*words: str, home: str, **options: Any) -> str:
     """An `o2c` command as one types it, in this home ("": the usual one)."""
     typed = [*words, *(word for option, value in options.items() for word in (f"--{option}", f"{value}"))]
-    return f"{f'O2C_HOME={shlex.quote(home)} ' if home else ''}o2c {shlex.join(typed)}"
+    return f"{f'O2C_HOME={shlex.quote(home)} ' if home else ''}{program()} {shlex.join(typed)}"
+
+
+def program() -> str:
+    """`o2c` as one types it here: its path, where the shell would not find it (`make demo` changes no PATH)."""
+    if which("o2c"):
+        return "o2c"
+    path, here = Path(sys.executable).with_name("o2c"), Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def load(wanted: int | None) -> tuple[list[Customer], list[Order], ImportReport]:

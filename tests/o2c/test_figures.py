@@ -123,11 +123,24 @@ def test_the_demo_says_how_to_look_around_with_what_was_chosen(
     monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any], own_home: str, up: str, again: str
 ) -> None:
     monkeypatch.setenv("O2C_HOME", own_home)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert around(".o2c/demo", chosen) == [f"`{up}`", f"`{again}`"]
     for hint in (up, again):
         name, *options = shlex.split(hint.partition("o2c ")[2])
         group: Any = typer.main.get_command(app)
         assert group.commands[name].make_context(name, options).params["broker"] == chosen["broker"]
+
+
+def test_the_demo_names_o2c_by_its_path_where_the_shell_would_not_find_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("O2C_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
+    assert around(".o2c/demo", CHOSEN) == ["`O2C_HOME=.o2c/demo .venv/bin/o2c up`", "`.venv/bin/o2c demo --keep`"]
+    monkeypatch.setattr(sys, "executable", "/opt/o2c x/python")
+    assert around("d", CHOSEN)[0] == "`O2C_HOME=d '/opt/o2c x/o2c' up`"
 
 
 def test_the_demo_takes_so_many_orders_and_orders_again_beyond_the_file() -> None:

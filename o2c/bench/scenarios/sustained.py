@@ -19,7 +19,9 @@ from shared.values import Value
 
 MINUTES = 10.0
 SHARE_OF_PEAK = 0.8
-PEAK_ORDERS = 6_000
+PEAK_ORDERS = 30_000
+"""About a minute: a few seconds are over before a checkpoint, and the machine's pace of a moment is not that of ten
+minutes."""
 SAMPLE_SECONDS = 5.0
 LINGER_SECONDS = 0.1
 """Shop, warehouse and banks that have so much to say send it in batches as large as those of the services: the embedded
