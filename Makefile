@@ -32,9 +32,8 @@ up: run-environment ## The embedded stack and all services, until Ctrl-C
 down: run-environment ## Take down what `o2c up --detach` brought up
 	@$(BIN)/o2c down
 
-bench: run-environment ## Every figure of docs/performance.md: embedded broker, then Apache Kafka (o2c bench --help)
-	@$(BIN)/o2c bench $(or $(BENCH),all)
-	@$(if $(BENCH),,$(BIN)/o2c bench all --broker kafka)
+bench: dev-environment ## Every figure of docs/performance.md: embedded broker, then Apache Kafka (o2c bench --help)
+	@$(BIN)/o2c bench $(or $(BENCH),all)$(if $(BENCH),,; first=$$?; $(BIN)/o2c bench all --broker kafka && exit $$first)
 
 test: dev-environment ## All tests: pure, connected, end to end, and the fault suite
 	@$(BIN)/python -m pytest $(PYTEST)

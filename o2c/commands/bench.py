@@ -55,7 +55,8 @@ def bench(
 
     Each scenario has a stack of its own, in a `bench` directory of the home that is emptied before and after.
 
-    Exit code 1: what was measured means nothing, since orders were not carried to their end.
+    Exit code 1: what was measured means nothing, since orders were not carried to their end; or, of several scenarios,
+    one could not be measured.
     """
     names = _chosen(scenarios or ["cycle"], broker)
     with explained():
@@ -66,7 +67,12 @@ def bench(
         started = time.monotonic()
         with Watching(name) as watching:
             measure, asked = scenario(name), Asked(options, watching, orders, in_flight, rate, minutes)
-            done[name] = run(partial(measure, asked))
+            try:
+                done[name] = run(partial(measure, asked))
+            except typer.Exit:  # the reason is told
+                if len(names) == 1:
+                    raise
+                done[name] = Outcome({}, wrong="not measured")  # the others need not suffer
         if not as_json:
             _show(name, done[name], time.monotonic() - started)
         # After every scenario: the figures so far are there even if the next one fails.

@@ -19,6 +19,7 @@ from o2c.bench.scenarios import FOR_KAFKA, SCENARIOS, flat, http, replicas, scen
 from o2c.bench.scenarios.hot import compared
 from o2c.bench.scenarios.latency import TimedWorld
 from o2c.bench.scenarios.sustained import Sample, growth, parts_of
+from o2c.commands import bench as benching
 from o2c.main import app
 from o2c.outside.heard import Confirmed, Placed, Reserved, Said
 from o2c.outside.plan import ALL_IN_FULL
@@ -316,6 +317,23 @@ def test_figures_that_mean_nothing_end_with_1_and_are_reported_all_the_same(
     assert ended.exit_code == 1
     assert "4 not placed" in ended.stderr
     assert json.loads((tmp_path / "report.json").read_text())["wrong"] == "4 not placed"
+
+
+def test_a_scenario_that_cannot_be_measured_does_not_keep_the_others_from_it(
+    found: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instant = benching.scenario
+
+    async def refuses(asked: Asked) -> Outcome:
+        raise UnavailableError("there is no sampler")
+
+    monkeypatch.setattr("o2c.commands.bench.scenario", lambda name: refuses if name == "cycle" else instant(name))
+    several = bench("cycle", "replay", "--json")
+    assert json.loads(several.stdout)["scenarios"] == {"cycle": {"wrong": "not measured"}, "replay": {"facts": 9}}
+    assert several.exit_code == 1
+    assert "there is no sampler" in several.stderr
+    assert "cycle: not measured" in several.stderr
+    assert bench("cycle").exit_code == 3, "alone it has the exit code of its reason"
 
 
 def test_all_are_those_that_mean_something_on_the_broker(found: dict[str, Outcome]) -> None:
