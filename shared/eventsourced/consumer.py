@@ -16,6 +16,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from shared.errors import in_words
+from shared.eventsourced import standing_by
 from shared.eventsourced.acknowledging import Acknowledging, InHand
 from shared.eventsourced.faults import Backoff, isolating, passes
 from shared.eventsourced.gathering import Gathering
@@ -30,9 +31,6 @@ log = structlog.get_logger()
 
 PATIENCE_SECONDS = 240
 """How long a batch waits for a fault to pass before it is handed back: less than max_poll_interval_ms below."""
-
-PATIENCE_ALONE_SECONDS = 30
-"""The same where others stand by: one of them may have what this one lacks."""
 
 REBALANCE_MS_MAX = 10_000
 """For so long a group that changes waits for its members; each learns with its next heartbeat that it is waited for."""
@@ -81,17 +79,26 @@ class _Taking:
 
     async def take(self, client: Any) -> tuple[Any, ...]:
         self._client = client
-        if self._failed and self._eldest is not None:
+        if self._failed:
             self._failed = False
-            self._eldest.step_aside()
-            log.warning("steps aside: if others stand by, the eldest of them hears")
-            client.subscribe(list(client.subscription()), listener=self._acknowledging)  # joins anew
+            self._step_aside(client)
         if self._acknowledging is not None:
             self._turn = self._acknowledging.turn  # before the first record: the partitions may go while it gathers
         records = await self._gathering.take(client)
         if self._acknowledging is not None and not records:
             await self._acknowledging.rest(client)
         return records
+
+    def _step_aside(self, client: Any) -> None:
+        """Have the next one hear, unless that is so already or was so a moment ago."""
+        if self._eldest is None or self._acknowledging is None or self._acknowledging.turn != self._turn:
+            return
+        if self._eldest.step_aside():
+            log.warning("steps aside: if others stand by, the eldest of them hears")
+            # aiokafka lets nobody ask for this. To subscribe again is no way: while it looks for its coordinator, that
+            # ends the task that would join.
+            client._subscription.begin_reassignment()
+            client._coordinator.request_rejoin()
 
     async def message(self, records: tuple[Any, ...]) -> KafkaAckableMessage:
         # FastStream's own parser decodes every header as UTF-8; one that is not would lose the whole batch.
@@ -241,7 +248,7 @@ class Consumer:
         self.turned_at = time.monotonic()
 
     def _patience(self) -> float:
-        return PATIENCE_ALONE_SECONDS if self._hears_alone else PATIENCE_SECONDS
+        return standing_by.PATIENCE_SECONDS if self._hears_alone else PATIENCE_SECONDS
 
     async def _process(self, received: Sequence[Received]) -> None:
         heard = sift(received, self.positions, self._translator)

@@ -7,6 +7,9 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
+PATIENCE_SECONDS = 30
+"""For how long a batch of who hears waits for a fault to pass: one of the others may have what this one lacks."""
+
 
 class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
     """All partitions of all topics for the member that began first; when it goes, for the next one.
@@ -18,15 +21,17 @@ class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
     shares out, as it sees fit. (With two names for one member aiokafka would ask to join once for each, and every
     rebalance would follow upon itself.) Members that do not say when they began are the eldest.
 
-    One object for one member: `since` is when it began, or last stepped aside. Hosts' clocks may be apart: any order is
-    good that all members see alike.
+    One object for one member. `since`: when it began, or last stepped aside. Hosts' clocks may be apart: for who began,
+    any order is good that all members see alike, and who steps aside is behind all that the last assignment told of.
     """
 
     name = "roundrobin"
     version = 0
 
     def __init__(self) -> None:
-        self.step_aside()
+        self.since = time.time_ns()
+        self._youngest = 0
+        self._joined_at = time.monotonic()
 
     @classmethod
     def assign(
@@ -38,16 +43,27 @@ class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
         for topic in sorted({topic for member in members.values() for topic in member.subscription}):
             eldest = next(member for member in by_age if topic in members[member].subscription)
             found[eldest].append((topic, sorted(cluster.partitions_for_topic(topic) or ())))
-        return {member: ConsumerProtocolMemberAssignment(cls.version, topics, b"") for member, topics in found.items()}
+        youngest = members[by_age[-1]].user_data
+        return {
+            member: ConsumerProtocolMemberAssignment(cls.version, topics, youngest) for member, topics in found.items()
+        }
 
-    def step_aside(self) -> None:
-        """From the next joining on this member is the youngest: whoever else is there hears."""
-        self.since = time.time_ns()
+    def step_aside(self) -> bool:
+        """From the next joining on this member is the youngest: whoever else is there hears.
+
+        False when it has become that less than PATIENCE_SECONDS ago: who hears is given so much time at least.
+        """
+        now = time.monotonic()
+        if now - self._joined_at < PATIENCE_SECONDS:
+            return False
+        self._joined_at, self.since = now, max(time.time_ns(), self._youngest + 1)
+        return True
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """What the others are told of this member."""
         return ConsumerProtocolMemberMetadata(self.version, list(topics), b"%020d" % self.since)
 
-    @classmethod
-    def on_assignment(cls, assignment: ConsumerProtocolMemberAssignment) -> None:
-        """Nothing is kept from one assignment to the next."""
+    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
+        """Note who is the youngest; a leader of the version before does not say."""
+        told = bytes(assignment.user_data or b"")
+        self._youngest = int(told) if told.isdigit() else 0

@@ -51,5 +51,13 @@ class ConsumingLoop:
         """What is wrong with it for good; "" when nothing is."""
         if all(task.done() for task in self._subscriber.tasks):  # one that raised is started again by FastStream
             return "ended"
+        if _left_for_good(self._subscriber.consumer):
+            return "has left its group for good"
         still = time.monotonic() - max(self.turned_at, self._worked_at())
         return f"has not turned for {still:.0f} s" if still > STILL_SECONDS_MAX else ""
+
+
+def _left_for_good(client: Any) -> bool:
+    """Whether aiokafka's task that joins the group has ended by an error: the loop goes on, and takes nothing ever."""
+    task = getattr(client._coordinator, "_coordination_task", None)
+    return task is not None and task.done() and not task.cancelled() and task.exception() is not None

@@ -72,6 +72,16 @@ async def test_a_consuming_loop_that_ended_is_dead(database: Database, fresh_bro
         assert await live(process) == (503, ["consumer loop ended"])
 
 
+async def test_a_member_whose_group_is_lost_for_good_is_dead(database: Database, fresh_broker: Any) -> None:
+    """aiokafka meets an error that it does not know, and joins no more; the loop goes on asking it for records."""
+    async with running(counting_service(), database.settings(await fresh_broker())) as process:
+        coordinator = process.kafka.taking._coordinator
+        coordinator.ensure_coordinator_known = None
+        coordinator.request_rejoin()
+        status, dead = await eventually(lambda: _dead(process))
+        assert (status, dead) == (503, ["consumer loop has left its group for good"])
+
+
 async def test_a_loop_that_hangs_in_its_batch_is_dead_and_an_idle_one_is_not(
     database: Database, fresh_broker: Any
 ) -> None:

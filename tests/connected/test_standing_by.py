@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from o2c.bench.slow_line import slow_line
-from shared.eventsourced import consumer
+from shared.eventsourced import standing_by
 from shared.eventsourced.publishing import lane_of
 from shared.frame.running import Running
 from shared.kafka import CONTROL_TOPIC, ensure_topics
@@ -47,7 +47,7 @@ async def test_who_stands_by_hears_nothing_until_the_other_goes_and_then_everyth
 async def test_who_hears_and_cannot_reach_its_store_steps_aside_until_somebody_hears_who_can(
     database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "PATIENCE_ALONE_SECONDS", 1)
+    monkeypatch.setattr(standing_by, "PATIENCE_SECONDS", 1)
     servers = await fresh_broker()
     await ensure_topics(servers, {TOPIC, CONTROL_TOPIC}, partitions=PARTITIONS, replication=1)
     async with AsyncExitStack() as lines, AsyncExitStack() as stack:

@@ -1,13 +1,15 @@
 """Who of a group hears, where one hears and the others stand by."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
-from shared.eventsourced.standing_by import EldestHears
+from shared.eventsourced.standing_by import PATIENCE_SECONDS, EldestHears
 
 PARTITIONS = {"o2c.order.events": {0, 1, 2}, "o2c.inbound.shipments": {0, 1}}
 
@@ -70,14 +72,59 @@ def test_every_member_tells_when_it_began_and_goes_on_saying_so() -> None:
     assert len(first.user_data) == 20
 
 
-def test_who_steps_aside_is_the_youngest_from_then_on() -> None:
-    one, two = EldestHears(), EldestHears()
+class Group:
+    """Members, in the order in which they began, that join whenever one of them asks for it."""
 
-    def hears() -> set[str]:
-        return set(heard_by({"one": one.metadata(list(PARTITIONS)), "two": two.metadata(list(PARTITIONS))}))
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *behind_seconds: float) -> None:
+        """`behind_seconds`: of each member, how far its host's clock is behind."""
+        self.now = 1_800_000_000.0
+        self._clock = monkeypatch
+        self._behind = behind_seconds
+        self._members = [self._on(n, EldestHears) for n in range(len(behind_seconds))]
 
-    assert hears() == {"one"}
-    one.step_aside()
-    assert hears() == {"two"}
-    two.step_aside()
-    assert hears() == {"one"}
+    def hears(self) -> int:
+        joining = {f"{n}": each.metadata(list(PARTITIONS)) for n, each in enumerate(self._members)}
+        assigned = EldestHears.assign(Cluster(), joining)
+        for name, assignment in assigned.items():
+            self._members[int(name)].on_assignment(assignment)
+        (found,) = [int(name) for name, each in assigned.items() if each.assignment]
+        return found
+
+    def step_aside(self, member: int, after_seconds: float = PATIENCE_SECONDS) -> bool:
+        self.now += after_seconds
+        return self._on(member, self._members[member].step_aside)
+
+    def _on(self, member: int, do: Callable[[], Any]) -> Any:
+        """Do it by the clocks of this member's host."""
+        self.now += 0.001
+        self._clock.setattr(time, "time_ns", lambda: int((self.now - self._behind[member]) * 1e9))
+        self._clock.setattr(time, "monotonic", lambda: self.now)
+        return do()
+
+
+@pytest.mark.parametrize("behind", [(0, 0), (300, 0), (0, 300)])
+def test_who_steps_aside_is_the_youngest_from_then_on_whatever_its_clock_says(
+    monkeypatch: pytest.MonkeyPatch, behind: tuple[float, float]
+) -> None:
+    group = Group(monkeypatch, *behind)
+    first = group.hears()
+    for hears in (first, 1 - first) * 3:
+        assert group.hears() == hears
+        assert group.step_aside(hears)
+
+
+def test_who_hears_does_not_step_aside_more_often_than_its_patience_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group(monkeypatch, 0, 0)
+    assert not group.step_aside(0, PATIENCE_SECONDS - 1)
+    assert group.hears() == 0
+    assert group.step_aside(0, 1)
+    assert not group.step_aside(0, PATIENCE_SECONDS - 1)
+    assert group.hears() == 1
+
+
+def test_a_leader_of_the_version_before_says_nothing_of_the_youngest(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group(monkeypatch, 0)
+    before = EldestHears()
+    before.on_assignment(ConsumerProtocolMemberAssignment(0, [], b""))
+    group.now += PATIENCE_SECONDS
+    assert before.step_aside()

@@ -1,5 +1,6 @@
 """Fixtures of the fault suite: one system for all cases that leave it whole, on Apache Kafka where it can be had."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
@@ -43,6 +44,8 @@ class Shared:
 async def shared(broker_choice: Choice) -> AsyncIterator[Shared]:
     """Whoever keeps the suite's system."""
     kafka = broker_choice.kind == "kafka" or (broker_choice.kind != "embedded" and not why_no_kafka())
+    if not kafka and os.environ.get("O2C_REQUIRE_KAFKA") == "1":
+        pytest.fail(f"O2C_REQUIRE_KAFKA=1, and the suite cannot start Apache Kafka: {why_no_kafka()}")
     keeper = Shared("kafka" if kafka else "embedded")
     try:
         yield keeper

@@ -1,6 +1,7 @@
 """One system under faults: orders go to cash in the background while parts of it die, and in the end all is proven."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -41,6 +42,8 @@ END_SECONDS_MAX = 60 + ORDERS / 8
 """How long the orders of a case may take after the last fault."""
 SETTLE_SECONDS_MAX = 90.0
 VERIFY_SECONDS_MAX = 60.0
+KEPT, TRICKLE = 20, 30
+"""Orders that are sent at each moment of a case at least, and every second while that lasts at most."""
 FIGURES = "figures of "
 """A line that begins so is shown at the end of a run, also of a green one."""
 _POLL_SECONDS = 0.02
@@ -123,6 +126,15 @@ class System:
             )
 
         await until(all_ready, f"{services or 'all services'} ready again", SETTLE_SECONDS_MAX)
+
+    async def kill(self, *services: str) -> None:
+        """SIGKILL to all of these at once, as soon as all of them run."""
+
+        async def all_run() -> bool:
+            return all(self.stack.services[name].running for name in services)
+
+        await until(all_run, f"{'+'.join(services)} to run")
+        await asyncio.gather(*(self.stack.kill(name) for name in services))
 
     def pid(self, part: str) -> int:
         """The process of a part that runs."""
@@ -279,10 +291,25 @@ class Case:
         await until(enough, f"{fraction:.0%} of the orders done; {self.outside.world.progress.missing()}", 240)
 
     async def moments(self, number: int) -> AsyncIterator[int]:
-        """So many random moments of the run, spread over it: 0, 1, 2 …"""
+        """So many random moments of the run, spread over it: 0, 1, 2 …
+
+        Orders are sent as the moments come, so that at each of them some are on their way and some not begun.
+        """
         for n in range(number):
+            self._allow(self.orders * (n + 2) / (number + 1), KEPT * (number - 1 - n))
             await self.reached((n + self.random.random()) / (number + 1))
+            assert self.outside.finished < self.orders, "all orders are done: there is no load any more"
             yield n
+        self.outside.allowed = lambda: math.inf
+
+    def _allow(self, orders: float, kept: int) -> None:
+        """So many orders may be sent at once, and then some every second: who is waited for at a trapdoor must come by.
+
+        `kept`: so many are for later.
+        """
+        begun, least = time.monotonic(), max(orders, self.outside.world.published)
+        most = self.orders - kept
+        self.outside.allowed = lambda: min(least + TRICKLE * (time.monotonic() - begun), most)
 
     async def end(self) -> Topics:
         """Wait until everything has come to its end, and prove it."""

@@ -1,7 +1,8 @@
 """The outside world of the fault suite: it does not give up when the system is away, and starts over when told to."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid5
@@ -51,10 +52,15 @@ def _varied(order: Order, n: int) -> Order:
 class _PatientWorld(World):
     """Sends until it is acknowledged, as shops and banks do: repeats are harmless.
 
-    `forgets`: from when to when was said what the system has forgotten since; nobody acts on that any more.
+    `forgets`: from when to when was said what the system has forgotten since; nobody acts on that any more. `allowed`:
+    how many orders may be sent by now.
     """
 
     forgets: tuple[datetime, datetime] | None = None
+    allowed: Callable[[], float] = staticmethod(lambda: math.inf)
+
+    def _room(self) -> int:
+        return int(min(super()._room(), self.allowed() - self.published))
 
     def hear(self, said: Said[Any]) -> Sequence[Message]:
         """Note the message and answer it, unless its speaker has forgotten it."""
@@ -85,7 +91,8 @@ class Outside:
     """Plays the world in the background until every order of the case is in its planned end: paid, or refused.
 
     The first `posted` of the orders are left to the test, which places them over HTTP, each under its idempotency key
-    (`self.posted`: key → order); the others come over Kafka, no more than `rate` of them per second (0: no limit).
+    (`self.posted`: key → order); the others come over Kafka, no more than `rate` of them per second (0: no limit), and
+    no more than `allowed` in all.
     """
 
     def __init__(
@@ -96,6 +103,7 @@ class Outside:
         self._orders = with_too_large(orders[posted:])
         self.posted = {o.order_id: evolved(o, order_id=str(uuid5(ORDER_IDS, o.order_id))) for o in orders[:posted]}
         self.refusing = Refusing(services, self._orders)
+        self.allowed: Callable[[], float] = lambda: math.inf
         self._over = asyncio.Event()
         self._memory = Memory()
         self._forgets: tuple[datetime, datetime] | None = None
@@ -108,6 +116,7 @@ class Outside:
         to_be_paid = [order for order in self._orders if not is_too_large(order)]
         world = _PatientWorld(self._customers, to_be_paid, course, self.posted.values())
         world.orders = tuple(self._orders)
+        world.allowed = lambda: self.allowed()
         world.progress = WithRefused(world.plans, self.refusing)
         world.clerk = _PatientClerk(self._services)
         world._bank = RememberingBank(world.plans, self._memory)

@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.contracts.catalogue import SPEAKERS
+from shared.eventsourced.publishing import lane_of_bytes
 
 TOPICS = tuple(sorted(s.topic for s in SPEAKERS.values()))
 
@@ -27,13 +28,18 @@ class Topics:
     _reached: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
 
     def take(self, topic: str, records: Iterable[Any], positions: dict[tuple[str, int, int], str]) -> None:
-        """Take note of records: the same id means the same place and the same words, and no place has two ids."""
+        """Take note of records: the same id means the same place and the same words, and no place has two ids.
+
+        A key's messages are in its lane.
+        """
         for record in records:
             headers = dict(record.headers)
             id_ = headers["ce_id"].decode()
             lane, sequence = int(headers["ce_lane"]), int(headers["ce_lanesequence"])
             if (topic, lane, sequence) in self.forgotten:
                 continue
+            if lane_of_bytes(record.key) != lane:
+                self.wrong.append(f"{id_} stands in lane {lane} under the key {record.key!r}")
             said = (lane, sequence, record.value)
             if self.ids.setdefault(id_, said) is not said:
                 self.copies += 1

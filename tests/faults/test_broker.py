@@ -12,6 +12,7 @@ from o2c.stack import SERVICES, Kafka
 from o2c.verify.engine import every_position_is_reached, everything_is_published
 from o2c.verify.stores import open_stores
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
+from shared.eventsourced.standing_by import PATIENCE_SECONDS
 from tests.faults.harness import SETTLE_SECONDS_MAX, System, case, until
 from tests.faults.kafka_faults import delete_records, delete_topics, lose_acknowledgements, raise_partitions
 from tests.faults.said import TOPICS
@@ -53,6 +54,31 @@ async def test_a_broker_away_for_a_minute_under_load_is_waited_for_and_what_came
         await system.back()
         assert {name: system.pid(name) for name in SERVICES} == processes, "a broker that is away ends no service"
         await run.end()
+
+
+async def test_a_database_and_a_broker_that_are_away_together_leave_nobody_deaf(system: System, on_kafka: None) -> None:
+    """Who hears alone asks to join anew when its batch has failed for long: just then nobody knows of its group."""
+    async with case(system, "both-away") as run:
+        await run.reached(run.random.uniform(0.2, 0.5))
+        before = system.stack.services["fulfillment"].log.stat().st_size
+        with system.stopped(system.pid("fulfillment")):
+            await until(lambda: _unheard(system, "fulfillment", ["order"]), "something waits for fulfillment")
+            await system.stack.kill("postgres", restart=False)
+        await until(lambda: _says(system, "fulfillment", "consumer waits", before), "its batch fails")
+        await system.stack.kill("broker", restart=False)
+        run.note("killed the database and the broker")
+        await until(lambda: _says(system, "fulfillment", "steps aside", before), "it steps aside", 2 * PATIENCE_SECONDS)
+        await system.stack.start("broker")
+        await system.stack.start("postgres")
+        run.note("both back")
+        await system.back()
+        await run.end()
+
+
+async def _says(system: System, service: str, words: str, since: int) -> bool:
+    """Whether a service's log has these words behind so many bytes."""
+    log = await asyncio.to_thread(system.stack.services[service].log.read_bytes)
+    return words.encode() in log[since:]
 
 
 async def _all_miss_kafka(system: System) -> bool:
@@ -171,7 +197,7 @@ async def test_a_consumer_that_was_away_longer_than_retention_gets_what_is_gone_
         others = [name for name in system.services.names if name != "billing"]
         await until(lambda: _rest(system, others), "the others come to rest", SETTLE_SECONDS_MAX)
         heard = [SPEAKERS[name].topic for name in ("order", "fulfillment")]
-        behind = await _unheard(system)
+        behind = await _unheard(system, "billing", ["order", "fulfillment"])
         assert behind, "there must be something that billing has not heard"
         gone = await delete_records(system.servers, heard)
         assert gone >= behind
@@ -189,12 +215,12 @@ async def _rest(system: System, names: list[str]) -> bool:
     return all(at_rest(statuses[name]) for name in names)
 
 
-async def _unheard(system: System) -> int:
-    """How many messages billing has not heard yet."""
+async def _unheard(system: System, service: str, speakers: list[str]) -> int:
+    """How many messages of these speakers, all that it listens to, a service has not heard yet."""
     said = 0
-    for name in ("order", "fulfillment"):
+    for name in speakers:
         said += (await system.sql(name, "SELECT sum(head)::bigint FROM lanes"))[0][0]
-    heard = await system.sql("billing", "SELECT sum(sequence)::bigint FROM positions")
+    heard = await system.sql(service, "SELECT sum(sequence)::bigint FROM positions")
     return int(said - heard[0][0])
 
 

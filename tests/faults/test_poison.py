@@ -83,22 +83,27 @@ async def test_orders_whose_rows_cannot_be_written_wait_while_all_others_are_pai
     behind = _some_customers_orders(orders, 2)
     held = [order.order_id for its in behind.values() for order in its]
     invoiced = [o.order_id for o in orders if o.order_id not in held and not is_too_large(o)]
-    victims = Random(SEED).sample(invoiced, 3)
+    *victims, unseen, unseen_too = Random(SEED).sample(invoiced, 5)
     await _break(system, "order", "orders", [its[0].order_id for its in behind.values()], "status = 'placed'")
     await _break(system, "billing", "invoices", victims, "false")
+    await _break(system, "analytics", "shipments", [unseen, unseen_too], "false")
     async with case(system, "poison") as run:
-        run.note(f"rows of {len(behind)} orders and the invoices of {len(victims)} others cannot be written")
+        run.note(f"rows of {len(behind)} orders, invoices of {len(victims)}, shipments of 2 others cannot be written")
         await _all_but(run, [*held, *victims])
-        in_all = len(behind) + len(victims)
+        in_all = len(behind) + len(victims) + 2
         letters = await until(lambda: _letters_once(system, behind, in_all), "what depends on them waits")
         parked = _parked_and_behind_them_waiting(letters)
         assert all("poison" in letter["reason"] for letter in parked)
         run.note(f"{len(parked)} parked, {len(letters) - len(parked)} waiting behind them")
-        for service, table in (("billing", "invoices"), ("order", "orders")):
+        shipped = "SELECT order_id FROM shipments WHERE order_id = ANY($1) GROUP BY 1"
+        assert not await system.sql("analytics", shipped, [unseen, unseen_too])
+        for service, table in (("billing", "invoices"), ("order", "orders"), ("analytics", "shipments")):
             await system.sql(service, f"ALTER TABLE {table} DROP CONSTRAINT poison")
         await _retry_all(system)
         run.note("repaired and retried")
-        assert {letter["message_id"] for letter in letters} <= await _causes_in_order(run, letters)
+        with_facts = [letter for letter in letters if letter["service"] != "analytics"]
+        assert {letter["message_id"] for letter in with_facts} <= await _causes_in_order(run, with_facts)
+        assert len(await system.sql("analytics", shipped, [unseen, unseen_too])) == 2
         await run.end()
 
 

@@ -48,7 +48,7 @@ async def test_services_killed_at_random_together_and_between_any_two_steps_lose
                         kept = caught.facts if point == "committed" else 0
                         assert await _recorded(system, name, caught) == kept, f"{name} did not die at {point}"
                 case victims:
-                    await asyncio.gather(*(system.stack.kill(name) for name in victims))
+                    await system.kill(*victims)
                     run.note(f"killed {'+'.join(victims)}")
         topics = await run.end()
         assert said_again, "no relay died between sending and moving its cursor"
@@ -229,28 +229,60 @@ async def _check_order(run: Case, service: str, topics: Topics) -> None:
 
 async def test_replicas_of_all_services_come_and_go_under_load(system: System) -> None:
     async with case(system, "replicas") as run:
-        await run.reached(0.1)
-        async with AsyncExitStack() as replicas:
-            for number in (2, 3):
-                await asyncio.gather(*(replicas.enter_async_context(system.replica(name, number)) for name in SERVICES))
-            run.note("three of each")
-            await run.reached(0.7)
-        run.note("one of each again")
+        replicas: list[ServiceProcess] = []
+        async with AsyncExitStack() as running:
+            async for n in run.moments(3):
+                if n < 2:
+                    starting = (running.enter_async_context(system.replica(name, n + 2)) for name in SERVICES)
+                    replicas += await asyncio.gather(*starting)
+                else:
+                    run.note("three of each")
+                    for replica in replicas:
+                        await until(lambda replica=replica: _hears(replica), f"{replica.name} hears its share")
+                    assert run.outside.finished < run.orders, "they leave under load"
+                    await running.aclose()
+                    run.note("one of each again")
         await run.end()
+
+
+async def _hears(replica: ServiceProcess) -> bool:
+    """Whether it has heard something; who stands by must not."""
+    name = replica.name.partition("-")[0]
+    return (await _status_of(replica))["consumer"]["records"] > 0 or name == "fulfillment"
 
 
 async def test_two_relays_of_one_service_at_once_are_heard_once(system: System) -> None:
-    async with case(system, "relays") as run, system.replica("billing"), system.replica("order"):
+    async with (
+        case(system, "relays") as run,
+        system.replica("billing") as biller,
+        system.replica("order") as taker,
+    ):
         cut = 0
-        async for _ in run.moments(6):
-            for service in ("billing", "order"):
-                cut += len(
-                    await system.sql(
-                        service,
-                        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database "
-                        "WHERE locktype = 'advisory' AND granted AND objid = 7201927 AND datname = current_database()",
-                    )
-                )
-        run.note(f"{cut} times the leading relay lost its lock under load")
-        assert cut
+        async for n in run.moments(6):
+            for replica in (biller, taker):
+                cut += await _cut_relay(system, replica)
+                if n == 5:
+                    await until(lambda replica=replica: _leads(system, replica), f"{replica.name} leads")
+        sent = [(await _status_of(replica))["relay"]["sent"] for replica in (biller, taker)]
+        run.note(f"{cut} times the leading relay lost its lock under load; the replicas said {sum(sent)} messages")
         await run.end()
+
+
+async def _cut_relay(system: System, replica: ServiceProcess) -> int:
+    """Take the lock from whichever relay of the replica's service has it; 0 when just then none has."""
+    ended = await system.sql(
+        replica.name.partition("-")[0],
+        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database "
+        "WHERE locktype = 'advisory' AND granted AND objid = 7201927 AND datname = current_database()",
+    )
+    return len(ended)
+
+
+async def _leads(system: System, replica: ServiceProcess) -> bool:
+    """Whether the replica's relay leads or has led; if not, the other one loses its lock once more."""
+    relay = (await _status_of(replica))["relay"]
+    if relay["leads"] or relay["sent"]:
+        return True
+    await _cut_relay(system, replica)
+    await asyncio.sleep(1)
+    return False

@@ -64,6 +64,7 @@ async def test_every_bad_record_is_accounted_for_while_good_orders_come_to_their
         sent = await _send(system, pieces)
         assert await asyncio.wait_for(playing, AFTER_SECONDS_MAX), world.progress.missing()
     await system.rests()
+    assert {topic for topic, _, _ in sent} >= set(INBOUND_TOPICS), "a topic was spared"
     after = await _Stand.of(system)
     assert after.pids == before.pids
     wrong = [each for service in system.clients for each in await _unaccounted(system, service, sent, before)]

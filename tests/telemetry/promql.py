@@ -21,6 +21,7 @@ _WORDS |= {
     "rate",
     "increase",
     "deriv",
+    "max_over_time",
     "changes",
     "absent",
     "predict_linear",

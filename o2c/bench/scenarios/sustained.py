@@ -29,6 +29,10 @@ broker keeps all of them, and looks through all for each question."""
 WARM_UP = 0.1
 """The part of the load that comes before the first samples count: caches fill, statistics are made."""
 MEMORY_MB_MAX = 200.0
+MEMORY_GROWTH_MAX = 1.25
+"""Of any service, from the first third to the last: caches fill up to their bound."""
+CARRIED_MIN = 0.97
+"""Orders carried per second, of those sent: the last ones take some seconds to their end."""
 GROWTH_MAX = 1.5
 """What waits in the last third, times that in the first: at 80 % of the peak it comes and goes."""
 
@@ -99,6 +103,9 @@ def _outcome(measured: Measured, samples: Sequence[Sample], peak: float | None, 
     parts = parts_of(samples)
     under_way = {when: _mean([s.under_way for s in part]) for when, part in parts.items()}
     lag = {when: _mean([s.lag for s in part]) for when, part in parts.items()}
+    memory = {
+        name: {when: _mean([s.memory_mb[name] for s in part]) for when, part in parts.items()} for name in SERVICES
+    }
     largest = max((max(s.memory_mb.values()) for s in samples), default=0.0)
     figures: dict[str, Any] = {
         **({} if peak is None else {"peak_orders_per_second": round(peak, 1)}),
@@ -108,16 +115,16 @@ def _outcome(measured: Measured, samples: Sequence[Sample], peak: float | None, 
         "samples": len(samples),
         "orders_under_way": {**under_way, "max": max((s.under_way for s in samples), default=0)},
         "lag_of_the_slowest_service": lag,
-        "memory_mb": {
-            name: {when: _mean([s.memory_mb[name] for s in part]) for when, part in parts.items()} for name in SERVICES
-        },
+        "memory_mb": memory,
         "cpu_seconds": {name: round(seconds, 2) for name, seconds in measured.cpu_seconds.items()},
     }
     piled_up, behind = growth(under_way, rate), growth(lag, MESSAGES_PER_ORDER * rate)
     floors = (
         Floor("orders under way at the end, times those at the start", piled_up, GROWTH_MAX, at_most=True),
         Floor("lag of the slowest service at the end, times that at the start", behind, GROWTH_MAX, at_most=True),
+        Floor("orders carried, of those sent per second", round(measured.orders_per_second / rate, 3), CARRIED_MIN),
         Floor("memory of the largest service, MB", round(largest, 1), MEMORY_MB_MAX, at_most=True),
+        Floor("memory of a service at the end, times the start's", _grown(memory), MEMORY_GROWTH_MAX, at_most=True),
     )
     return Outcome(figures, floors, measured.missing)
 
@@ -125,6 +132,11 @@ def _outcome(measured: Measured, samples: Sequence[Sample], peak: float | None, 
 def growth(waiting: Mapping[str, float], a_second: float) -> float:
     """The last third's, times the first's or a second's load, whichever is more."""
     return round(waiting["end"] / max(waiting["start"], a_second), 2)
+
+
+def _grown(memory: Mapping[str, Mapping[str, float]]) -> float:
+    """The last third's, times the first's, of the service that has grown most."""
+    return round(max(mb["end"] / mb["start"] if mb["start"] else 0.0 for mb in memory.values()), 2)
 
 
 def _mean(values: Sequence[float]) -> float:
