@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         6_000, ge=1_000, le=300_000, description="A consumer that is silent for so long is taken for gone"
     )
     consume_gather_ms: int = Field(
-        25, ge=0, le=1_000, description="A small batch waits at least so long for more messages; 0: not at all"
+        10, ge=0, le=1_000, description="A small batch waits at least so long for more messages; 0: not at all"
     )
     consume_poll_ms: int = Field(
         250, ge=1, le=10_000, description="Ask again after so long without records; they are taken as they come"
