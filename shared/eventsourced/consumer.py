@@ -70,7 +70,7 @@ class _Taking:
     ) -> None:
         self._gathering, self._acknowledging, self._eldest = gathering, acknowledging, eldest
         self._client: Any = None
-        self._turn = 0
+        self._turn = self._turn_in_hand = 0
         self._failed = False
 
     def failed(self) -> None:
@@ -85,13 +85,15 @@ class _Taking:
         if self._acknowledging is not None:
             self._turn = self._acknowledging.turn  # before the first record: the partitions may go while it gathers
         records = await self._gathering.take(client)
-        if self._acknowledging is not None and not records:
+        if self._acknowledging is not None and records:
+            self._turn_in_hand = self._acknowledging.turn  # they may have come with partitions that are new
+        elif self._acknowledging is not None:
             await self._acknowledging.rest(client)
         return records
 
     def _step_aside(self, client: Any) -> None:
         """Have the next one hear, unless that is so already or was so a moment ago."""
-        if self._eldest is None or self._acknowledging is None or self._acknowledging.turn != self._turn:
+        if self._eldest is None or self._acknowledging is None or self._acknowledging.turn != self._turn_in_hand:
             return
         if self._eldest.step_aside():
             log.warning("steps aside: if others stand by, the eldest of them hears")

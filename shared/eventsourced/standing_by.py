@@ -31,7 +31,7 @@ class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
     def __init__(self) -> None:
         self.since = time.time_ns()
         self._youngest = 0
-        self._joined_at = time.monotonic()
+        self._changed_at = time.monotonic()
 
     @classmethod
     def assign(
@@ -51,12 +51,12 @@ class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
     def step_aside(self) -> bool:
         """From the next joining on this member is the youngest: whoever else is there hears.
 
-        False when it has become that less than PATIENCE_SECONDS ago: who hears is given so much time at least.
+        False less than PATIENCE_SECONDS after it began or did so last: nobody joins anew more often than that.
         """
         now = time.monotonic()
-        if now - self._joined_at < PATIENCE_SECONDS:
+        if now - self._changed_at < PATIENCE_SECONDS:
             return False
-        self._joined_at, self.since = now, max(time.time_ns(), self._youngest + 1)
+        self._changed_at, self.since = now, max(time.time_ns(), self._youngest + 1, self.since + 1)
         return True
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
@@ -66,4 +66,4 @@ class EldestHears(AbstractPartitionAssignor):  # type: ignore[misc]
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
         """Note who is the youngest; a leader of the version before does not say."""
         told = bytes(assignment.user_data or b"")
-        self._youngest = int(told) if told.isdigit() else 0
+        self._youngest = max(self._youngest, int(told) if told.isdigit() else 0)

@@ -85,7 +85,8 @@ class Pass:
             try:
                 if work.poison is not None:
                     raise work.poison
-                self._decide_one(work)
+                if work.commands:
+                    self._decide_one(work)
             except Exception as error:  # a decider may fail in any way; only its own work may suffer
                 work.error = error
                 if work.stream and work.letter is not None:
@@ -112,7 +113,7 @@ class Pass:
                     result.states[stream] = entry
             raise
         work.facts = result.facts[mark:]
-        if work.letter is None and work.commands:
+        if work.letter is None:
             work.after = self._state_of(work.commands[0].stream)
 
     def _decide_rounds(self, commands: Sequence[To[Any]], meta: Meta, before: dict[str, Any]) -> None:

@@ -122,9 +122,15 @@ def test_who_hears_does_not_step_aside_more_often_than_its_patience_lasts(monkey
     assert group.hears() == 1
 
 
-def test_a_leader_of_the_version_before_says_nothing_of_the_youngest(monkeypatch: pytest.MonkeyPatch) -> None:
-    group = Group(monkeypatch, 0)
-    before = EldestHears()
-    before.on_assignment(ConsumerProtocolMemberAssignment(0, [], b""))
+def test_who_steps_aside_is_younger_than_before_though_its_clock_was_set_back_and_its_leader_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group = Group(monkeypatch, 0, 0)
+    group.hears()
+    member = EldestHears()
+    before = member.since
+    member.on_assignment(ConsumerProtocolMemberAssignment(0, [], b""))  # of a leader of the version before
     group.now += PATIENCE_SECONDS
-    assert before.step_aside()
+    monkeypatch.setattr(time, "time_ns", lambda: before - 10**9)
+    assert member.step_aside()
+    assert member.since > before

@@ -49,11 +49,14 @@ FIGURES = "figures of "
 _POLL_SECONDS = 0.02
 
 
-async def until(holds: Callable[[], Awaitable[Any]], what: str, seconds_max: float = 60.0) -> Any:
-    """What `holds()` answers once it is true; fails, saying what was waited for, when that takes too long."""
+async def until(
+    holds: Callable[[], Awaitable[Any]], what: str, seconds_max: float = 60.0, missing: Callable[[], str] = str
+) -> Any:
+    """What `holds()` answers once it is true; fails, saying what was waited for and what of it is `missing` then, when
+    that takes too long."""
     end = time.monotonic() + seconds_max
     while not (answer := await holds()):
-        assert time.monotonic() < end, f"waited {seconds_max:g} s in vain for: {what}"
+        assert time.monotonic() < end, f"waited {seconds_max:g} s in vain for: {what}; {missing()}"
         await asyncio.sleep(_POLL_SECONDS)
     return answer
 
@@ -288,7 +291,8 @@ class Case:
                 self.outside.task.result()
             return self.outside.finished >= fraction * self.orders
 
-        await until(enough, f"{fraction:.0%} of the orders done; {self.outside.world.progress.missing()}", 240)
+        missing = lambda: self.outside.world.progress.missing()  # noqa: E731 - of the world that is there then
+        await until(enough, f"{fraction:.0%} of the orders done", 240, missing)
 
     async def moments(self, number: int) -> AsyncIterator[int]:
         """So many random moments of the run, spread over it: 0, 1, 2 …

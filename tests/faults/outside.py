@@ -2,9 +2,11 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid5
 from zlib import crc32
 
@@ -20,7 +22,7 @@ from o2c.services import Services
 from services.order.api import ORDER_IDS
 from shared.contracts.inbound import Order, Payment
 from shared.contracts.messages import Message
-from shared.errors import UnavailableError
+from shared.errors import ConflictError, NotFoundError, UnavailableError
 from shared.values import evolved
 from tests.faults.memory import Memory, RememberingBank, RememberingWarehouse
 from tests.faults.refusing import Refusing, WithRefused, is_too_large, with_too_large
@@ -29,6 +31,8 @@ IN_FLIGHT_SHARE = 4
 """A quarter of a case's orders is on its way at once: a fault in the middle finds some done and some not begun."""
 LATE_BP = 800
 _PAUSE_SECONDS = 0.3
+TRIES = 40
+"""In vain, a quarter of a second after one another: then money waits for more than what comes by itself."""
 
 
 def orders_of(case: str, number: int, seed: int) -> list[Order]:
@@ -78,13 +82,42 @@ class _PatientWorld(World):
 
 
 class _PatientClerk(Clerk):
-    """Tries again when receivables does not answer."""
+    """Tries again when receivables does not answer, and looks closer at money that waits for long.
+
+    A restored system gives the numbers of forgotten invoices to others: money that names one may have paid another
+    invoice of its customer, and the other's money waits for that one.
+    """
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._tries: Counter[str] = Counter()
 
     async def _apply(self, invoice: Invoice, payment: Payment) -> bool:
+        self._tries[payment.payment_id] += 1
         try:
-            return await super()._apply(invoice, payment)
-        except UnavailableError:
+            if await super()._apply(invoice, payment):
+                return True
+            return self._tries[payment.payment_id] > TRIES and await self._exchange(invoice, payment)
+        except (UnavailableError, NotFoundError, ConflictError):
             return False
+
+    async def _exchange(self, invoice: Invoice, payment: Payment) -> bool:
+        """Pay with what is left of the money what is left of its invoice, or the invoice of which just so much is left.
+
+        Whether nothing is left of the money.
+        """
+        path = f"/accounts/{quote(invoice.customer_id, safe='')}"
+        seen, account = await self._services.etag("receivables", path), await self._services.get("receivables", path)
+        paid = await self._services.get("receivables", f"/payments/{quote(payment.payment_id, safe='')}")
+        rest, due = paid["unapplied_minor"], {item["invoice_id"]: item["open_minor"] for item in account["open_items"]}
+        own = invoice.invoice_id if invoice.invoice_id in due else ""
+        target = own or next((each for each, open_minor in due.items() if open_minor == rest), "")
+        if not target or not rest:
+            return not rest
+        amount = min(rest, due[target])
+        body = {"source_id": payment.payment_id, "invoice_id": target, "amount_minor": amount, "by": self._name}
+        await self._services.post("receivables", f"{path}/apply", body=body, seen=seen)
+        return bool(amount == rest)
 
 
 class Outside:
@@ -107,6 +140,7 @@ class Outside:
         self._over = asyncio.Event()
         self._memory = Memory()
         self._forgets: tuple[datetime, datetime] | None = None
+        self._keeps_sent = False
         self.world = self._new_world(from_beginning=False)
         self.task = asyncio.create_task(self._play())
 
@@ -121,8 +155,9 @@ class Outside:
         world.clerk = _PatientClerk(self._services)
         world._bank = RememberingBank(world.plans, self._memory)
         world._warehouse = RememberingWarehouse((*self._orders, *self.posted.values()), self._memory)
-        if self._forgets is not None:
-            world.forgets, world.published = self._forgets, self.world.published
+        world.forgets = self._forgets
+        if self._keeps_sent:
+            world.published = self.world.published
         return world
 
     @property
@@ -130,12 +165,13 @@ class Outside:
         """How many orders are in their planned end."""
         return self.world.progress.finished + len(self.refusing.refused)
 
-    def start_over(self, forgotten_since: datetime | None = None) -> None:
-        """Say everything again and listen from the beginning: for when the broker has lost what was said.
+    def start_over(self, forgotten_since: datetime | None = None, *, sent: bool = False) -> None:
+        """Listen from the beginning, and say everything again: for when the broker has lost what was said.
 
-        `forgotten_since`: all that was said from then until now the system has forgotten. Orders are not sent again
-        then: they stand on Kafka.
+        `forgotten_since`: all that was said from then until now the system has forgotten. `sent`: the orders that were
+        sent are not sent again, since they stand on Kafka; so it is, too, with what was forgotten.
         """
+        self._keeps_sent = sent or forgotten_since is not None
         if forgotten_since is not None:
             self._forgets = forgotten_since, datetime.now(UTC)
             self.refusing.begin_again()
