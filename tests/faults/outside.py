@@ -61,7 +61,7 @@ class _PatientWorld(World):
     """
 
     forgets: tuple[datetime, datetime] | None = None
-    allowed: Callable[[], float] = staticmethod(lambda: math.inf)
+    allowed: Callable[[], float]
 
     def _room(self) -> int:
         return int(min(super()._room(), self.allowed() - self.published))
