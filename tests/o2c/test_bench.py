@@ -196,6 +196,17 @@ def test_fulfillment_hears_alone_and_need_only_not_be_slower_for_its_replica() -
     }
 
 
+def test_beside_callers_each_service_shall_gain_by_a_replica_and_what_they_wait_is_told() -> None:
+    turns = [
+        replicas.Turn(number, 100, dict.fromkeys(SERVICES, 1.0), dict.fromkeys(SERVICES, 0), "", waited)
+        for number, waited in ((1, dict.fromkeys(SERVICES, (30.0, 10.0))), (2, dict.fromkeys(SERVICES, (5.0,))))
+    ]
+    outcome = replicas.compared(turns, 400.0)
+    assert not [floor for floor in outcome.floors if floor.kept]
+    assert outcome.figures["answered_ms"]["credit, one"] == {"p50": 10.0, "p95": 30.0, "p99": 30.0}
+    assert outcome.figures["answered_ms"]["credit, two"] == {"p50": 5.0, "p95": 5.0, "p99": 5.0}
+
+
 async def test_replicas_are_not_measured_where_they_can_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(replicas, "rig")
     with pytest.raises(UnavailableError, match="--broker kafka"):

@@ -25,13 +25,14 @@ SCENARIOS: Mapping[str, str] = MappingProxyType(
         "replay": "replay.replay",
         "rebuild": "replay.rebuild",
         "replicas": "replicas.replicas",
+        "replicas-asked": "replicas.replicas_asked",
         "flat": "flat.flat",
         "sustained": "sustained.sustained",
     }
 )
 """Name → module and function here, in the order in which all of them are measured: the long ones last."""
 
-FOR_KAFKA = frozenset({"replicas"})
+FOR_KAFKA = frozenset({"replicas", "replicas-asked"})
 """On the embedded broker `all` leaves these out: its topics have one partition, which replicas cannot share."""
 
 

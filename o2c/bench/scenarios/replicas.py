@@ -7,7 +7,7 @@ another building. Deciding, sending and waiting can be shared between replicas; 
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cache
@@ -20,7 +20,9 @@ from o2c.bench.asked import Asked
 from o2c.bench.freezing import freeze, frozen, wake
 from o2c.bench.orders import generate, ordinary, registered
 from o2c.bench.outcome import Floor, Outcome
+from o2c.bench.questions import Answers, asking
 from o2c.bench.rig import Rig, rig
+from o2c.bench.scenarios.cycle import percentiles
 from o2c.bench.slow_line import slow_line
 from o2c.documents.flow import load_services
 from o2c.environment import settings
@@ -46,6 +48,8 @@ LINE_SECONDS = 0.005
 """One way."""
 TIMES_MIN, TIMES_ALONE_MIN = 1.05, 0.9
 """More than none, or, where one hears and the other stands by, about as much: what is less may be chance."""
+PAGES_PER_SECOND = 400.0
+"""What callers look at in `replicas-asked`: of one replica a good third of what it can do."""
 SESSION_MS = 75_000
 """Longer than anyone is frozen: nobody leaves a group because of that."""
 QUIET_SECONDS = 1.0
@@ -60,7 +64,8 @@ _MARK = "SELECT (SELECT sum(sequence) FROM positions), (SELECT max(notification_
 class Turn(Value, frozen=True, gc=False):
     """What came of some orders with so many `replicas` of each service.
 
-    Service → `seconds` in which it heard its part of them, alone; → `races` for a stream that it lost to itself.
+    Service → `seconds` in which it heard its part of them, alone; → `races` for a stream that it lost to itself; →
+    `answered_ms`: what callers waited for their pages meanwhile.
     """
 
     replicas: int
@@ -68,10 +73,20 @@ class Turn(Value, frozen=True, gc=False):
     seconds: Mapping[str, float]
     races: Mapping[str, int]
     missing: str = ""
+    answered_ms: Mapping[str, Sequence[float]] = {}
 
 
 async def replicas(asked: Asked) -> Outcome:
     """Orders per second that two replicas of each service hear from a backlog, times those of one (Apache Kafka)."""
+    return await _compare(asked, 0.0)
+
+
+async def replicas_asked(asked: Asked) -> Outcome:
+    """As `replicas`, while callers ask the service that works for 400 pages a second."""
+    return await _compare(asked, asked.rate or PAGES_PER_SECOND)
+
+
+async def _compare(asked: Asked, pages_per_second: float) -> Outcome:
     if asked.options.broker != "kafka":
         raise UnavailableError(
             "topics have one partition on the embedded broker, which two replicas cannot share; try --broker kafka"
@@ -86,12 +101,13 @@ async def replicas(asked: Asked) -> Outcome:
             first, then = (generate(n, seed=2 * number + k, mix=mix) for k, n in enumerate((WARM_UP_ORDERS, orders)))
             warm_up = World(() if number else registered(mix), first, course)
             missing = (await stack.carry(warm_up, f"paid, before turn {number + 1}")).missing
-            turn = await _turn(stack, fleet, World((), then, course), f"turn {number + 1}, {each} of each")
+            world, what = World((), then, course), f"turn {number + 1}, {each} of each"
+            turn = await _turn(stack, fleet, world, what, pages_per_second)
             turns.append(turn if turn.missing else evolved(turn, missing=missing))
-    return compared(turns)
+    return compared(turns, pages_per_second)
 
 
-def compared(turns: Sequence[Turn]) -> Outcome:
+def compared(turns: Sequence[Turn], pages_per_second: float = 0.0) -> Outcome:
     """The turns with two replicas beside those with one, service by service."""
     by_service: dict[str, dict[str, float]] = {}
     for name in SERVICES:
@@ -111,11 +127,19 @@ def compared(turns: Sequence[Turn]) -> Outcome:
             for name in SERVICES
         },
     }
+    if pages_per_second:
+        figures["pages_per_second"] = pages_per_second
+        figures["answered_ms"] = {
+            f"{name}, {word}": percentiles(_answered_ms(turns, number, name))
+            for name in SERVICES
+            for number, word in ((1, "one"), (2, "two"))
+        }
     floors = tuple(
         Floor(
             f"{name}: pace of two replicas{', one standing by' * (name in alone())}, times that of one",
             found["times"],
-            TIMES_ALONE_MIN if name in alone() else TIMES_MIN,
+            # Who stands by answers half of the callers.
+            TIMES_ALONE_MIN if name in alone() and not pages_per_second else TIMES_MIN,
         )
         for name, found in by_service.items()
     )
@@ -132,41 +156,50 @@ def _pace(turns: Sequence[Turn], name: str) -> float:
     return sum(turn.orders for turn in turns) / sum(turn.seconds[name] for turn in turns)
 
 
-async def _turn(stack: Rig, fleet: "Fleet", world: World, what: str) -> Turn:
+def _answered_ms(turns: Sequence[Turn], number: int, name: str) -> list[float]:
+    return sorted(ms for turn in turns if turn.replicas == number for ms in turn.answered_ms[name])
+
+
+async def _turn(stack: Rig, fleet: "Fleet", world: World, what: str, pages_per_second: float) -> Turn:
     """The world plays its orders to their end, while one service works after the other."""
-    working: list[asyncio.Task[Mapping[str, float]]] = []
+    working: list[asyncio.Task[None]] = []
+    seconds = dict.fromkeys(SERVICES, 0.0)
+    answers = {name: Answers() for name in SERVICES}
     races = await fleet.races()
-    begin = lambda: working.append(asyncio.create_task(_one_after_the_other(stack, fleet, world)))  # noqa: E731
+
+    async def one_after_the_other() -> None:
+        with frozen([pid for name in SERVICES for pid in fleet.pids(name)]):
+            while world.published < len(world.orders):  # noqa: ASYNC110 - the world tells nobody
+                await asyncio.sleep(LOOK_SECONDS)
+            for name in STAGES:
+                async with asking(name, fleet.urls(name), pages_per_second, HEARD_SECONDS_MAX, answers[name]) as ask:
+                    seconds[name] += await _heard(stack, fleet, name, ask)
+                freeze(fleet.pids(name))
+
     try:
-        measured = await stack.carry(world, what, begun=begin)
-        seconds = await working[0]
+        measured = await stack.carry(
+            world, what, begun=lambda: working.append(asyncio.create_task(one_after_the_other()))
+        )
+        await working[0]
     finally:
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
     lost = {name: number - races[name] for name, number in (await fleet.races()).items()}
-    return Turn(fleet.number, len(world.orders), seconds, lost, measured.missing)
+    refused = {name: told for name, each in answers.items() if (told := each.refused)}
+    missing = measured.missing or (f"not all pages were answered: {refused}" if refused else "")
+    answered = {name: each.milliseconds for name, each in answers.items()}
+    return Turn(fleet.number, len(world.orders), seconds, lost, missing, answered)
 
 
-async def _one_after_the_other(stack: Rig, fleet: "Fleet", world: World) -> Mapping[str, float]:
-    """Service → seconds in which it heard what waited for it, with all others frozen."""
-    seconds = dict.fromkeys(SERVICES, 0.0)
-    with frozen([pid for name in SERVICES for pid in fleet.pids(name)]):
-        while world.published < len(world.orders):  # noqa: ASYNC110 - the world tells nobody
-            await asyncio.sleep(LOOK_SECONDS)
-        for name in STAGES:
-            seconds[name] += await _heard(stack, fleet, name)
-            freeze(fleet.pids(name))
-    return seconds
-
-
-async def _heard(stack: Rig, fleet: "Fleet", name: str) -> float:
+async def _heard(stack: Rig, fleet: "Fleet", name: str, ask: Callable[[], None]) -> float:
     """Wake a service; the seconds until it has heard all that waits for it, and said what follows."""
     # Not by the slow line: what is looked at every 20 ms must not wait.
     store = await asyncpg.connect(stack.where.database_of(name), command_timeout=10)
     try:
         mark, changed_at, begun = await store.fetchrow(_MARK), 0.0, time.monotonic()
         wake(fleet.pids(name))
+        ask()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             before, mark, now = mark, await store.fetchrow(_MARK), time.monotonic()
@@ -236,6 +269,10 @@ class Fleet:
     def pids(self, name: str) -> list[int]:
         """The processes of a service."""
         return [each.identity.pid for each in self._processes(name) if each.identity is not None]
+
+    def urls(self, name: str) -> list[str]:
+        """Where the processes of a service answer."""
+        return [each.url for each in self._processes(name)]
 
     def _replica(self, service: str) -> ServiceProcess:
         first, name = self._stack.stack.services[service], f"{service}-2"
