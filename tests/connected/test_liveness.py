@@ -140,20 +140,20 @@ async def _is_ready(process: Running) -> bool:
 
 async def test_who_has_not_joined_kafka_yet_is_not_ready(database: Database, stack_home: Path) -> None:
     broker = tansu_in(stack_home)
-    async with running(counting_service(), database.settings(broker.servers), ready=False) as process:
+    try:
+        async with running(counting_service(), database.settings(broker.servers), ready=False) as process:
 
-        async def has_store() -> bool:
-            return process.port != 0 and "store" not in await process.missing()
+            async def has_store() -> bool:
+                return process.port != 0 and "store" not in await process.missing()
 
-        await eventually(has_store)
-        status, missing = await ready(process)
-        assert (status, "kafka" in missing) == (503, True)
-        await broker.start()
-        try:
+            await eventually(has_store)
+            status, missing = await ready(process)
+            assert (status, "kafka" in missing) == (503, True)
+            await broker.start()
             await eventually(lambda: _is_ready(process))
             assert await ready(process) == (200, set())
-        finally:
-            await broker.stop()
+    finally:
+        await broker.stop()  # last: clients whose broker has gone would go on asking for it
 
 
 async def test_who_may_not_log_in_for_a_while_waits_and_parks_nothing(database: Database, fresh_broker: Any) -> None:
