@@ -1,5 +1,5 @@
 """What aiokafka 0.14 gets wrong, mended from outside: reset connections, odd headers, records that cannot be read,
-groups left in silence."""
+groups left in silence, groups whose coordinator refuses for a while."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,13 +10,24 @@ import structlog
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import CorruptRecordException, KafkaConnectionError
+from aiokafka.errors import (
+    CorruptRecordException,
+    GroupCoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
 from shared.errors import in_words
 
 log = structlog.get_logger()
+
+REFUSED_SECONDS = 1.0
+"""So often a coordinator that refuses is asked again: well within a session."""
 
 UNREADABLE_SECONDS = 5.0
 """So often a partition is asked again for records that could not be read."""
@@ -149,6 +160,60 @@ def _leaving(leave: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitab
     return leaving
 
 
+def _beating_on(beat: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """An error that aiokafka does not expect (rights that are missing for a moment) ends the task that says to the
+    group that a member lives. Nobody starts it again: every poll would raise that error for ever, and the group would
+    give the partitions away."""
+
+    @wraps(beat)
+    async def beating(coordinator: GroupCoordinator) -> None:
+        while True:
+            try:
+                return await beat(coordinator)
+            except KafkaError as error:
+                log.warning("no heartbeat", group=coordinator.group_id, fault=in_words(error))
+            try:
+                await asyncio.sleep(REFUSED_SECONDS)
+            except asyncio.CancelledError:
+                return None  # as aiokafka's own ends: who stops it waits for its end
+
+    return beating
+
+
+def _asking_again(ask: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+    """The same of the task that asks how far the group has heard."""
+
+    @wraps(ask)
+    async def asking(coordinator: GroupCoordinator, assignment: Any) -> bool:
+        try:
+            return await ask(coordinator, assignment)
+        except KafkaError as error:
+            log.warning("does not learn what was heard", group=coordinator.group_id, fault=in_words(error))
+            await asyncio.sleep(REFUSED_SECONDS)
+            return False
+
+    return asking
+
+
+def _looking_at_errors(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The answer how far a group has heard may be one error for all partitions (from version 2 on). aiokafka does not
+    look at it and takes the group for a new one: it would hear the whole log again, and what has no position, as a
+    customer's old data, would be done again."""
+
+    @wraps(send)
+    async def sending(coordinator: GroupCoordinator, request: Any) -> Any:
+        answer = await send(coordinator, request)
+        code = getattr(answer, "error_code", 0) if isinstance(request, OffsetFetchRequest) else 0
+        if code:
+            error = for_code(code)
+            if error in (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+                coordinator.coordinator_dead()
+            raise error(coordinator.group_id)
+        return answer
+
+    return sending
+
+
 def mend() -> None:
     """Put the mends in place, once."""
     if fetcher.MemoryRecords is not _KeptRecords:
@@ -157,3 +222,6 @@ def mend() -> None:
         fetcher.FetchResult.getall = _resting(fetcher.FetchResult.getall)
         AIOKafkaConnection.send = _breaking(AIOKafkaConnection.send)
         GroupCoordinator._maybe_leave_group = _leaving(GroupCoordinator._maybe_leave_group)
+        GroupCoordinator._send_req = _looking_at_errors(GroupCoordinator._send_req)
+        GroupCoordinator._heartbeat_routine = _beating_on(GroupCoordinator._heartbeat_routine)
+        GroupCoordinator._maybe_refresh_commit_offsets = _asking_again(GroupCoordinator._maybe_refresh_commit_offsets)

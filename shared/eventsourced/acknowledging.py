@@ -2,7 +2,8 @@
 
 What is heard stands in the store's positions. Kafka's offsets only say where whoever takes over begins, and only what
 is committed is ever told. A moment early is right: what comes again falls out by its position or, from outside, by the
-id of what it is about. Customers have no such id: changes of half a second may be made a second time, in their order.
+id of what it is about. Customers have no such id: changes of half a second may be made a second time, in their order;
+and who was frozen while it wrote one may make it once more, after a later one that another member has made meanwhile.
 """
 
 import asyncio
@@ -33,15 +34,21 @@ class Acknowledging(ConsumerRebalanceListener):  # type: ignore[misc]
     """What one member of a group has heard of its partitions and not told yet.
 
     `turn`: counts how often the partitions were given out: what was taken before may be another member's meanwhile.
+    `taken_in`: the turn of the batch in hand.
     """
 
     def __init__(self) -> None:
-        self.turn = 0
+        self.turn = self.taken_in = 0
         self._untold: dict[TopicPartition, int] = {}
         self._told_all = False
         self._told_at = -math.inf
         self._seconds = TELL_SECONDS
         self._consumer: Any = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether what is in hand is still this member's; if not, whoever has the partitions now takes it again."""
+        return self.turn == self.taken_in
 
     async def heard(self, consumer: Any, records: Iterable[Any], turn: int) -> None:
         """These, taken in that turn, are committed in the store. Tells Kafka, if it was not told a moment ago."""
@@ -69,6 +76,7 @@ class Acknowledging(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Others go on where we are."""
         await self._tell()
+        self._untold = {}  # of a batch that was done while this was told: others hear it again
         self.turn += 1
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
@@ -99,7 +107,7 @@ class InHand:
     """One batch, as FastStream acknowledges it when its handler has ended, or hands it back when that has failed."""
 
     def __init__(self, consumer: Any, acknowledging: Acknowledging | None, records: Sequence[Any], turn: int) -> None:
-        """`acknowledging`: None where there is no group; `turn`: in which the first of them was taken."""
+        """`acknowledging`: None where there is no group; `turn`: in which they were taken."""
         self._consumer, self._acknowledging, self._records, self._turn = consumer, acknowledging, records, turn
 
     async def commit(self) -> None:
@@ -108,5 +116,6 @@ class InHand:
             await self._acknowledging.heard(self._consumer, self._records, self._turn)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Take it again from there."""
-        self._consumer.seek(partition, offset)
+        """Take it again from there; not in another turn, which has begun where the group was: its log may be new."""
+        if self._acknowledging is None or self._acknowledging.turn == self._turn:
+            self._consumer.seek(partition, offset)

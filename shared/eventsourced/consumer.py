@@ -70,7 +70,6 @@ class _Taking:
     ) -> None:
         self._gathering, self._acknowledging, self._eldest = gathering, acknowledging, eldest
         self._client: Any = None
-        self._turn = self._turn_in_hand = 0
         self._failed = False
 
     def failed(self) -> None:
@@ -82,18 +81,19 @@ class _Taking:
         if self._failed:
             self._failed = False
             self._step_aside(client)
-        if self._acknowledging is not None:
-            self._turn = self._acknowledging.turn  # before the first record: the partitions may go while it gathers
-        records = await self._gathering.take(client)
-        if self._acknowledging is not None and records:
-            self._turn_in_hand = self._acknowledging.turn  # they may have come with partitions that are new
-        elif self._acknowledging is not None:
-            await self._acknowledging.rest(client)
+        acknowledging = self._acknowledging
+        if acknowledging is None:
+            return await self._gathering.take(client)
+        records = await self._gathering.take(client, lambda: acknowledging.turn)
+        if records:
+            acknowledging.taken_in = self._gathering.taken_in
+        else:
+            await acknowledging.rest(client)
         return records
 
     def _step_aside(self, client: Any) -> None:
         """Have the next one hear, unless that is so already or was so a moment ago."""
-        if self._eldest is None or self._acknowledging is None or self._acknowledging.turn != self._turn_in_hand:
+        if self._eldest is None or self._acknowledging is None or not self._acknowledging.ours:
             return
         if self._eldest.step_aside():
             log.warning("steps aside: if others stand by, the eldest of them hears")
@@ -110,7 +110,9 @@ class _Taking:
             headers={},
             batch_headers=[],
             correlation_id=None,
-            consumer=InHand(self._client, self._acknowledging, records, self._turn),
+            consumer=InHand(
+                self._client, self._acknowledging, records, self._acknowledging.taken_in if self._acknowledging else 0
+            ),
         )
 
 
@@ -220,8 +222,10 @@ class Consumer:
         if self.fault and time.monotonic() - self.tried_at > REDELIVERY_SECONDS:
             self.fault = None
 
-    async def handle(self, records: Sequence[Any]) -> None:
-        """Process a batch until it is committed. Raises only when a fault outlasts our patience."""
+    async def handle(self, records: Sequence[Any], ours: Callable[[], bool] = lambda: True) -> None:
+        """Process a batch until it is committed. Raises when a fault outlasts our patience, or when the batch is not
+        `ours` any more: a customer's change that waits here may have been made elsewhere, and a later one after it.
+        """
         received = [read(record, self._speakers, self._body_bytes_max) for record in records]
         started, watch, duplicates = time.monotonic(), Lap(), self.duplicates
         while True:
@@ -237,7 +241,7 @@ class Consumer:
                 self.fault = in_words(error)
                 log.warning("consumer waits", fault=self.fault)
                 await self._backoff.wait()
-                if not passes(error) or time.monotonic() - started > self._patience():
+                if not passes(error) or not ours() or time.monotonic() - started > self._patience():
                     raise  # it is delivered again at once, so even what does not pass must wait before
         self.fault = None
         self._backoff.reset()

@@ -42,9 +42,13 @@ class Gathering:
         self._answering = answering
         self._given_at: float | None = None
         self._full = 0
+        self.taken_in = 0
 
-    async def take(self, consumer: Any) -> tuple[Any, ...]:
+    async def take(self, consumer: Any, turn: Callable[[], int] = lambda: 0) -> tuple[Any, ...]:
         """The next batch, or nothing. KafkaError when the first poll fails.
+
+        `turn`: changes when the partitions are given out. All of a batch is of one turn, `taken_in`: what was taken
+        before comes again, to whoever has the partitions then.
 
         FastStream's own sleeps as long again after a poll that brought nothing: the next record would wait for that.
         """
@@ -52,12 +56,15 @@ class Gathering:
         self._given_at = None
         most = self._most()
         found = await poll(consumer, self._poll_ms, most)
+        self.taken_in = turn()
         if self._gather_ms and 0 < len(found) < min(ENOUGH, most):
             wait_ms = min(TIMES * (took_ms - self._gather_ms), GATHER_MS_MAX)
             await asyncio.sleep(max(wait_ms, self._gather_ms) / 1000)
             # What is in hand counts as consumed: it must not go because the question for more fails, however it does.
             with suppress(Exception):
-                found += await poll(consumer, 0, most - len(found))
+                more = await poll(consumer, 0, most - len(found))
+                found = found + more if turn() == self.taken_in else more
+                self.taken_in = turn()
         self._full = self._full + 1 if len(found) == most else 0
         self._given_at = time.monotonic()
         return found

@@ -97,11 +97,11 @@ class KafkaLink:
 
     def _subscribe(self, broker: KafkaBroker) -> Any:
         settings = self._settings
-        self._acknowledging = Acknowledging()
+        acknowledging = self._acknowledging = Acknowledging()
         return subscribe(
             broker,
             self._heard,
-            self._consumer.handle,
+            lambda records: self._consumer.handle(records, lambda: acknowledging.ours),
             group_id=self._service.name,
             gathering=Gathering(
                 records_max=settings.consume_records_max,

@@ -354,11 +354,13 @@ class Running:
         await self.kafka.say(value)
 
     async def _caught_up(self) -> bool:
-        """Whether everything that Kafka holds for this process has been taken. Who stands by cannot know."""
+        """Whether everything that Kafka holds for this process has been taken, but for what cannot be read: other lanes
+        shall not wait for that. Who stands by cannot know."""
         consumer = self.kafka.taking
-        if consumer is None or not consumer.assignment() or any((await untaken(consumer)).values()):
+        if consumer is None or not consumer.assignment():
             return False
-        return time.monotonic() - self.consumer.turned_at > CHECK_SECONDS
+        behind = await untaken(consumer)
+        return not any(number for partition, number in behind.items() if partition not in consumer.paused())
 
     def dead(self) -> list[str]:
         """Parts of the process that nothing but a restart brings back. Empty while it starts, waits, idles or stops.

@@ -58,6 +58,9 @@ class ConsumingLoop:
 
 
 def _left_for_good(client: Any) -> bool:
-    """Whether aiokafka's task that joins the group has ended by an error: the loop goes on, and takes nothing ever."""
-    task = getattr(client._coordinator, "_coordination_task", None)
-    return task is not None and task.done() and not task.cancelled() and task.exception() is not None
+    """Whether a task of aiokafka's that nobody starts again has ended by an error: the one that joins the group, says
+    that we live, asks how far the group has heard, or fetches. The loop goes on, and takes nothing ever."""
+    coordinator = client._coordinator
+    names = ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")
+    tasks = [getattr(coordinator, name, None) for name in names] + [client._fetcher._fetch_task]
+    return any(task and task.done() and not task.cancelled() and task.exception() for task in tasks)

@@ -181,18 +181,50 @@ async def test_a_batch_from_before_partitions_were_given_out_anew_is_not_told(
     assert client.told == []
 
 
-async def test_a_batch_that_gathers_while_partitions_are_given_out_anew_is_not_told(
+async def test_a_batch_of_before_though_it_gathered_until_after_is_not_told(
     acknowledging: Acknowledging, client: Client
 ) -> None:
-    class Interrupted(Gathering):
-        async def take(self, consumer: Any) -> tuple[Any, ...]:
-            await acknowledging.on_partitions_revoked([ONE, TWO])
-            return (Heard(1),)
+    """Its second question failed, as they do while partitions are given out anew."""
 
-    taking = _Taking(Interrupted(records_max=1, poll_ms=1, gather_ms=1), acknowledging)
+    async def getmany(**_: Any) -> dict[TopicPartition, list[Heard]]:
+        if acknowledging.turn:
+            raise CommitFailedError("others have these partitions")
+        asyncio.get_running_loop().call_soon(asyncio.ensure_future, acknowledging.on_partitions_revoked([ONE, TWO]))
+        return {ONE: [Heard(1)]}
+
+    client.getmany = getmany  # type: ignore[attr-defined]
+    taking = _Taking(Gathering(records_max=9, poll_ms=1, gather_ms=1), acknowledging)
     in_hand = await taking.message(await taking.take(client))
+    assert (in_hand.raw_message, acknowledging.ours) == ((Heard(1),), False)
     await in_hand.ack()
     assert client.told == []
+
+
+async def test_what_is_done_while_partitions_go_is_not_told_of_those_that_come(
+    acknowledging: Acknowledging, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_hand, telling = message(client, acknowledging, Heard(5)), acknowledging._tell
+
+    async def meanwhile() -> None:
+        await telling()
+        await in_hand.ack()
+
+    monkeypatch.setattr(acknowledging, "_told_at", math.inf)
+    monkeypatch.setattr(acknowledging, "_tell", meanwhile)
+    await acknowledging.on_partitions_revoked([ONE, TWO])
+    monkeypatch.undo()
+    await acknowledging.finish()
+    assert client.told == []
+
+
+async def test_a_batch_of_before_that_is_handed_back_moves_no_position_of_now(
+    acknowledging: Acknowledging, client: Client
+) -> None:
+    """The broker came back empty: offset 50 of its new log is another record, and those before it were never read."""
+    in_hand = message(client, acknowledging, Heard(50))
+    await acknowledging.on_partitions_revoked([ONE, TWO])
+    await in_hand.nack()
+    assert client.sought == []
 
 
 async def test_a_batch_that_is_handed_back_is_taken_again_and_not_told(

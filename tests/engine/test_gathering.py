@@ -122,3 +122,16 @@ async def test_a_backlog_is_taken_in_whole_batches_at_last() -> None:
         await batches.take(client)
         asked.append(client.most)
     assert asked == [100] * FULL_IN_A_ROW + [200] * FULL_IN_A_ROW + [350] * FULL_IN_A_ROW
+
+
+@pytest.mark.parametrize(
+    ("second", "expected", "taken_in"),
+    [(["b"], ["b"], 2), ([], [], 2), (KafkaError("the group changes"), ["a"], 1)],
+    ids=["more came", "nothing came", "it failed"],
+)
+async def test_a_batch_is_of_one_turn_and_what_was_taken_before_comes_again(
+    second: Any, expected: list[str], taken_in: int
+) -> None:
+    gathering, client = Gathering(records_max=9, poll_ms=1, gather_ms=1), Client(["a"], second)
+    assert list(await gathering.take(client, lambda: len(client.asked))) == expected
+    assert gathering.taken_in == taken_in
