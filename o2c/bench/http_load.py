@@ -126,13 +126,18 @@ async def connected(host: str, port: int, number: int) -> list[Connection]:
 
 
 class Sender:
-    """Sends requests at their due instants over a fixed set of connections."""
+    """Sends requests at their due instants over a fixed set of connections.
+
+    `seconds`: from when each was due until it was answered, in the order of the answers; `due`: when that was, by
+    `time.perf_counter`.
+    """
 
     def __init__(self, connections: Sequence[Connection]) -> None:
         self._idle = deque(connections)
         self._busy = 0
         self._waiting: deque[tuple[bytes, float]] = deque()
         self.seconds: list[float] = []
+        self.due: list[float] = []
         self.late: list[float] = []
         self.statuses: dict[str, int] = {}
         self._answered = asyncio.Event()
@@ -176,6 +181,7 @@ class Sender:
     def _note(self, connection: Connection, answer: "asyncio.Future[int]", due: float) -> None:
         self._busy -= 1
         self.seconds.append(time.perf_counter() - due)
+        self.due.append(due)
         if answer.exception() is None:
             self._count(str(answer.result()), 1)
             self._idle.append(connection)

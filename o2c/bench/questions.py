@@ -1,6 +1,7 @@
 """What callers look at meanwhile: pages of a list, asked for at a fixed rate, of each replica of a service in turn."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -37,16 +38,24 @@ class Answers:
         return {status: number for status, number in self.statuses.items() if status != "200"}
 
 
+@dataclass
+class Asking:
+    """`go`: ask from now on. `count_until`: questions that were due later do not count (`time.perf_counter`)."""
+
+    go: Callable[[], None] = lambda: None
+    count_until: float = math.inf
+
+
 @asynccontextmanager
 async def asking(
     service: str, urls: Sequence[str], rate: float, seconds_max: float, answers: Answers
-) -> AsyncIterator[Callable[[], None]]:
-    """Ask for so many pages a second until the block ends, from when what it is given is called; none at a rate of 0.
+) -> AsyncIterator[Asking]:
+    """Ask for so many pages a second until the block ends; none at a rate of 0.
 
     `answers` then knows what came of it; what is still on its way is not waited for.
     """
     if not rate:
-        yield lambda: None
+        yield Asking()
         return
     parts = [urlsplit(url) for url in urls]
     by_replica = [await connected(part.hostname or "", part.port or 80, CONNECTIONS) for part in parts]
@@ -55,13 +64,15 @@ async def asking(
     request = f"GET {PAGES[service]}?limit={ROWS} HTTP/1.1\r\nHost: {parts[0].netloc}\r\n\r\n".encode()
     sending: list[asyncio.Task[None]] = []
     questions = [request] * int(rate * seconds_max)
+    ask = Asking(lambda: sending.append(asyncio.create_task(sender.send(questions, rate))))
     try:
-        yield lambda: sending.append(asyncio.create_task(sender.send(questions, rate)))
+        yield ask
     finally:
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
-        answers.milliseconds += [1000 * seconds for seconds in sender.seconds]
+        waited = zip(sender.due, sender.seconds, strict=True)
+        answers.milliseconds += [1000 * seconds for due, seconds in waited if due <= ask.count_until]
         answers.statuses += Counter(sender.statuses)
         for connection in connections:
             connection.close()

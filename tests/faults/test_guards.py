@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import asyncpg
 import pytest
 from faststream import AckPolicy
 
@@ -239,6 +238,37 @@ async def test_moving_the_relays_cursor_before_sending_loses_what_a_crash_interr
     await guarded(scene, broken)
 
 
+@both
+async def test_moving_the_relays_cursor_before_the_broker_has_acknowledged_loses_what_an_end_interrupts(
+    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """Who is told to end stores its cursor: for whoever leads next."""
+    servers = await fresh_broker()
+    for n in range(12):
+        await replica.do(To(jar, f"C-{n}", AddCoins(f"C-{n}", f"O-{n}", 1)))
+    send_now, sending = Relay._send, asyncio.Event()
+
+    async def hang_first(self: Relay, producer: Any, topic: str, messages: Any) -> None:
+        if messages and topic == TOPIC and not sending.is_set():
+            if broken:
+                self.cursor = self._head
+            sending.set()
+            await asyncio.Event().wait()
+        await send_now(self, producer, topic, messages)
+
+    monkeypatch.setattr(Relay, "_send", hang_first)
+
+    async def scene() -> None:
+        async with _led(_relay(database, servers)):
+            await asyncio.wait_for(sending.wait(), 30)
+        relay = _relay(database, servers)
+        async with _led(relay):
+            await eventually(lambda: _at_the_end(relay, replica))
+        promise(await _said(servers) == {f"jar-C-{n}@1" for n in range(12)}, "every public fact is said")
+
+    await guarded(scene, broken)
+
+
 def _relay(database: Database, servers: str) -> Relay:
     async def topics() -> None:
         wanted = {TOPIC, CONTROL_TOPIC, dead_letter_topic("credit")}
@@ -294,7 +324,7 @@ async def test_a_cache_that_is_believed_decides_on_what_another_writer_has_outda
         await other.do(To(jar, "C-1", AddCoins("C-1", "O-2", 7)))
         try:
             await one.do(To(jar, "C-1", AddCoins("C-1", "O-3", 1)))
-        except (ConcurrencyError, asyncpg.PostgresError):
+        except ConcurrencyError:
             promise(False, "a state that another writer has outdated is brought forward")
         state, version = await one.queue.state(jar, "C-1")
         promise((state.total_minor, version) == (13, 3), "the state is what all writers wrote")

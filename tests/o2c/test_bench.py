@@ -18,7 +18,7 @@ from o2c.bench.rig import Measured
 from o2c.bench.scenarios import FOR_KAFKA, SCENARIOS, flat, http, replicas, scenario
 from o2c.bench.scenarios.hot import compared
 from o2c.bench.scenarios.latency import TimedWorld
-from o2c.bench.scenarios.sustained import Sample, growth, parts_of
+from o2c.bench.scenarios.sustained import Sample, growth, judged, parts_of
 from o2c.commands import bench as benching
 from o2c.main import app
 from o2c.outside.heard import Confirmed, Placed, Reserved, Said
@@ -263,8 +263,35 @@ def test_a_load_that_piles_up_is_seen_in_its_last_third() -> None:
     assert means["end"] > means["middle"] > 2 * means["start"]
     assert min(s.under_way for s in parts["start"]) > 10  # the warm-up does not count
     assert all(parts_of(samples[:1]).values())
-    assert growth({"start": 2_000.0, "end": 6_000.0}, 1_000.0) == 3.0
-    assert growth({"start": 10.0, "end": 900.0}, 1_000.0) == 0.9  # less than a second's load is no backlog
+    assert growth({"start": 2_000.0, "middle": 0.0, "end": 6_000.0}, 1_000.0) == 3.0
+    assert growth({"start": 2_000.0, "middle": 8_000.0, "end": 6_000.0}, 1_000.0) == 4.0
+    assert (
+        growth({"start": 10.0, "middle": 0.0, "end": 900.0}, 1_000.0) == 0.9
+    )  # less than a second's load is no backlog
+
+
+def sample(under_way: int, *, lag: int = 0, memory_mb: float = 100.0) -> Sample:
+    return Sample(under_way, lag, dict.fromkeys(SERVICES, memory_mb))
+
+
+def test_minutes_under_load_are_judged_by_what_piles_up_grows_or_is_not_carried() -> None:
+    def missed(samples: list[Sample], seconds: float = 10.0) -> list[str]:
+        outcome = judged(measured(1_000, 4_000, seconds, 1.0), samples, None, 100.0, samples_due=len(samples))
+        assert not outcome.wrong
+        return [floor.figure.partition(",")[0] for floor in outcome.floors if not floor.kept]
+
+    calm = [sample(100)] * 9
+    assert missed(calm) == []
+    assert missed(calm, seconds=11.0) == ["orders carried"]
+    assert missed([*calm[:6], *[sample(400)] * 3]) == ["orders under way later"]
+    assert missed([*calm[:6], *[sample(100, lag=9_000)] * 3]) == ["lag of the slowest service later"]
+    assert missed([*calm[:6], *[sample(100, memory_mb=150.0)] * 3]) == ["memory of a service at the end"]
+    assert missed([sample(100, memory_mb=250.0)] * 9) == ["memory of the largest service"]
+
+
+def test_a_load_that_was_hardly_looked_at_says_nothing() -> None:
+    outcome = judged(measured(1_000, 4_000, 10.0, 1.0), [sample(100)] * 8, None, 100.0, samples_due=10)
+    assert outcome.wrong == "only 8 looks of 10"
 
 
 # ---- the command

@@ -1,6 +1,7 @@
 """The bench's callers: pages asked for at a rate, of each replica in turn, for as long as a service is measured."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,7 +36,7 @@ async def test_each_replica_is_asked_for_its_share_until_the_block_ends() -> Non
         async with asking("fulfillment", [one, two], 200.0, 60.0, answers) as ask:
             await asyncio.sleep(0.05)
             assert not asked_of_one  # nobody asks before the service is awake
-            ask()
+            ask.go()
             async with asyncio.timeout(30):
                 while len(asked_of_one) + len(asked_of_two) < 100:
                     await asyncio.sleep(0.01)
@@ -49,11 +50,24 @@ async def test_each_replica_is_asked_for_its_share_until_the_block_ends() -> Non
     assert answers.refused == {}
 
 
+async def test_what_was_due_when_the_work_was_done_does_not_count() -> None:
+    answers = Answers()
+    with pages() as (url, asked):
+        async with asking("credit", [url], 200.0, 60.0, answers) as ask, asyncio.timeout(30):
+            ask.go()
+            while len(asked) < 50:
+                await asyncio.sleep(0.01)
+            ask.count_until = time.perf_counter()
+            while len(asked) < 150:
+                await asyncio.sleep(0.01)
+    assert 40 < len(answers.milliseconds) < 100 < answers.statuses["200"]
+
+
 async def test_what_is_no_page_is_told() -> None:
     answers = Answers()
     with pages(503) as (url, asked):
         async with asking("credit", [url], 200.0, 60.0, answers) as ask, asyncio.timeout(30):
-            ask()
+            ask.go()
             while len(asked) < 100:
                 await asyncio.sleep(0.01)
     assert set(answers.refused) == {"503"}
@@ -62,5 +76,5 @@ async def test_what_is_no_page_is_told() -> None:
 async def test_at_a_rate_of_nothing_nobody_is_asked_or_even_connected_to() -> None:
     answers = Answers()
     async with asking("order", ["http://127.0.0.1:1"], 0.0, 60.0, answers) as ask:
-        ask()
+        ask.go()
     assert answers == Answers()

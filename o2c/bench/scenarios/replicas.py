@@ -7,7 +7,7 @@ another building. Deciding, sending and waiting can be shared between replicas; 
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cache
@@ -20,7 +20,7 @@ from o2c.bench.asked import Asked
 from o2c.bench.freezing import freeze, frozen, wake
 from o2c.bench.orders import generate, ordinary, registered
 from o2c.bench.outcome import Floor, Outcome
-from o2c.bench.questions import Answers, asking
+from o2c.bench.questions import Answers, Asking, asking
 from o2c.bench.rig import Rig, rig
 from o2c.bench.scenarios.cycle import percentiles
 from o2c.bench.slow_line import slow_line
@@ -192,19 +192,19 @@ async def _turn(stack: Rig, fleet: "Fleet", world: World, what: str, pages_per_s
     return Turn(fleet.number, len(world.orders), seconds, lost, missing, answered)
 
 
-async def _heard(stack: Rig, fleet: "Fleet", name: str, ask: Callable[[], None]) -> float:
+async def _heard(stack: Rig, fleet: "Fleet", name: str, ask: Asking) -> float:
     """Wake a service; the seconds until it has heard all that waits for it, and said what follows."""
     # Not by the slow line: what is looked at every 20 ms must not wait.
     store = await asyncpg.connect(stack.where.database_of(name), command_timeout=10)
     try:
         mark, changed_at, begun = await store.fetchrow(_MARK), 0.0, time.monotonic()
         wake(fleet.pids(name))
-        ask()
+        ask.go()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             before, mark, now = mark, await store.fetchrow(_MARK), time.monotonic()
             if mark != before:
-                changed_at = now
+                changed_at, ask.count_until = now, time.perf_counter()
             elif changed_at and now - changed_at > QUIET_SECONDS and all(map(at_rest, await fleet.statuses(name))):
                 return changed_at - begun
             if now - begun > HEARD_SECONDS_MAX:

@@ -36,6 +36,9 @@ CARRIED_MIN = 0.97
 GROWTH_MAX = 1.5
 """What waits in the last third, times that in the first: at 80 % of the peak it comes and goes."""
 
+SAMPLES_MIN = 0.9
+"""Of those that were due: with fewer nobody knows what became of the load."""
+
 MESSAGES_PER_ORDER = 13
 """What the service that hears most hears of an order: less than a second's load that waits is no backlog."""
 
@@ -71,23 +74,19 @@ async def sustained(asked: Asked) -> Outcome:
             for task in sampling:
                 task.cancel()
             await asyncio.gather(*sampling, return_exceptions=True)
-    return _outcome(measured, samples, peak, rate)
+    return judged(measured, samples, peak, rate, samples_due=orders / rate / SAMPLE_SECONDS)
 
 
 async def _watch(stack: Rig, world: World, samples: list[Sample]) -> None:
-    """Look again and again for as long as orders are sent."""
+    """Look again and again for as long as orders are sent; a look at which a service does not answer is none."""
     pids = {name: pid for name, pid in stack.pids.items() if name in SERVICES}
     async with Services(stack.where.http_urls) as services:
         due = time.monotonic()
         while world.published < len(world.orders):
-            statuses = await services.statuses()
-            samples.append(
-                Sample(
-                    world.published - world.progress.finished,
-                    max(sum(status.get("lag", {}).values()) for status in statuses.values()),
-                    memory_mb_of_all(pids),
-                )
-            )
+            statuses = (await services.statuses()).values()
+            if all("lag" in status for status in statuses):
+                lag = max(sum(status["lag"].values()) for status in statuses)
+                samples.append(Sample(world.published - world.progress.finished, lag, memory_mb_of_all(pids)))
             due += SAMPLE_SECONDS
             await asyncio.sleep(max(due - time.monotonic(), 0.0))
 
@@ -99,7 +98,10 @@ def parts_of(samples: Sequence[Sample]) -> dict[str, Sequence[Sample]]:
     return {"start": counted[:third], "middle": counted[-2 * third :][:third], "end": counted[-third:]}
 
 
-def _outcome(measured: Measured, samples: Sequence[Sample], peak: float | None, rate: float) -> Outcome:
+def judged(
+    measured: Measured, samples: Sequence[Sample], peak: float | None, rate: float, *, samples_due: float
+) -> Outcome:
+    """The report. `peak`: orders per second, None if it was not measured; `samples_due`: how many there should be."""
     parts = parts_of(samples)
     under_way = {when: _mean([s.under_way for s in part]) for when, part in parts.items()}
     lag = {when: _mean([s.lag for s in part]) for when, part in parts.items()}
@@ -120,18 +122,21 @@ def _outcome(measured: Measured, samples: Sequence[Sample], peak: float | None, 
     }
     piled_up, behind = growth(under_way, rate), growth(lag, MESSAGES_PER_ORDER * rate)
     floors = (
-        Floor("orders under way at the end, times those at the start", piled_up, GROWTH_MAX, at_most=True),
-        Floor("lag of the slowest service at the end, times that at the start", behind, GROWTH_MAX, at_most=True),
+        Floor("orders under way later, times those at the start", piled_up, GROWTH_MAX, at_most=True),
+        Floor("lag of the slowest service later, times that at the start", behind, GROWTH_MAX, at_most=True),
         Floor("orders carried, of those sent per second", round(measured.orders_per_second / rate, 3), CARRIED_MIN),
         Floor("memory of the largest service, MB", round(largest, 1), MEMORY_MB_MAX, at_most=True),
         Floor("memory of a service at the end, times the start's", _grown(memory), MEMORY_GROWTH_MAX, at_most=True),
     )
-    return Outcome(figures, floors, measured.missing)
+    few = len(samples) < SAMPLES_MIN * samples_due
+    return Outcome(
+        figures, floors, measured.missing or (f"only {len(samples)} looks of {samples_due:.0f}" if few else "")
+    )
 
 
 def growth(waiting: Mapping[str, float], a_second: float) -> float:
-    """The last third's, times the first's or a second's load, whichever is more."""
-    return round(waiting["end"] / max(waiting["start"], a_second), 2)
+    """The middle or the last third's, whichever is more, times the first's or a second's load, whichever is more."""
+    return round(max(waiting["middle"], waiting["end"]) / max(waiting["start"], a_second), 2)
 
 
 def _grown(memory: Mapping[str, Mapping[str, float]]) -> float:
