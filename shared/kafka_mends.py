@@ -27,7 +27,10 @@ from shared.errors import in_words
 log = structlog.get_logger()
 
 REFUSED_SECONDS = 1.0
-"""So often a coordinator that refuses is asked again: well within a session."""
+"""So often a coordinator that may not be looked for is looked for again."""
+
+HEARTBEAT, OFFSETS = "heartbeat", "how far the group has heard"
+"""What a coordinator may refuse."""
 
 UNREADABLE_SECONDS = 5.0
 """So often a partition is asked again for records that could not be read."""
@@ -160,10 +163,43 @@ def _leaving(leave: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitab
     return leaving
 
 
+def refused(coordinator: Any) -> str:
+    """What a group's coordinator refuses, in words; "" when nothing, or where there is no group."""
+    return next(iter(getattr(coordinator, "refusals", {}).values()), "")
+
+
+def _note(coordinator: Any, what: str, error: KafkaError | None) -> None:
+    """Remember that this was refused, or that it was not; say it once."""
+    refusals = coordinator.__dict__.setdefault("refusals", {})
+    fault = "" if error is None else f"{what}: {in_words(error)}"
+    if fault and refusals.get(what) != fault:
+        log.warning("refused by the group's coordinator", group=coordinator.group_id, fault=fault)
+    if fault:
+        refusals[what] = fault
+    else:
+        refusals.pop(what, None)
+
+
+def _asking_again(what: str, ask: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+    """A heartbeat, or the question how far the group has heard, that is answered with an error aiokafka does not expect
+    (rights that are missing for a moment) ends the task that asks. Nobody starts it again: every poll would raise that
+    error for ever, and the group, which hears of the member no more, would give its partitions away."""
+
+    @wraps(ask)
+    async def asking(coordinator: GroupCoordinator, *args: Any) -> bool:
+        try:
+            answered = await ask(coordinator, *args)
+        except KafkaError as error:
+            _note(coordinator, what, error)
+            return False  # what asks waits a moment, and asks again
+        _note(coordinator, what, None)
+        return answered
+
+    return asking
+
+
 def _beating_on(beat: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
-    """An error that aiokafka does not expect (rights that are missing for a moment) ends the task that says to the
-    group that a member lives. Nobody starts it again: every poll would raise that error for ever, and the group would
-    give the partitions away."""
+    """The same of the coordinator that is looked for before a heartbeat."""
 
     @wraps(beat)
     async def beating(coordinator: GroupCoordinator) -> None:
@@ -171,28 +207,13 @@ def _beating_on(beat: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Await
             try:
                 return await beat(coordinator)
             except KafkaError as error:
-                log.warning("no heartbeat", group=coordinator.group_id, fault=in_words(error))
+                _note(coordinator, HEARTBEAT, error)
             try:
                 await asyncio.sleep(REFUSED_SECONDS)
             except asyncio.CancelledError:
                 return None  # as aiokafka's own ends: who stops it waits for its end
 
     return beating
-
-
-def _asking_again(ask: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
-    """The same of the task that asks how far the group has heard."""
-
-    @wraps(ask)
-    async def asking(coordinator: GroupCoordinator, assignment: Any) -> bool:
-        try:
-            return await ask(coordinator, assignment)
-        except KafkaError as error:
-            log.warning("does not learn what was heard", group=coordinator.group_id, fault=in_words(error))
-            await asyncio.sleep(REFUSED_SECONDS)
-            return False
-
-    return asking
 
 
 def _looking_at_errors(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -224,4 +245,7 @@ def mend() -> None:
         GroupCoordinator._maybe_leave_group = _leaving(GroupCoordinator._maybe_leave_group)
         GroupCoordinator._send_req = _looking_at_errors(GroupCoordinator._send_req)
         GroupCoordinator._heartbeat_routine = _beating_on(GroupCoordinator._heartbeat_routine)
-        GroupCoordinator._maybe_refresh_commit_offsets = _asking_again(GroupCoordinator._maybe_refresh_commit_offsets)
+        GroupCoordinator._do_heartbeat = _asking_again(HEARTBEAT, GroupCoordinator._do_heartbeat)
+        GroupCoordinator._maybe_refresh_commit_offsets = _asking_again(
+            OFFSETS, GroupCoordinator._maybe_refresh_commit_offsets
+        )

@@ -8,7 +8,6 @@ machine less busy.
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -45,7 +44,7 @@ class Gathering:
         self.taken_in = 0
 
     async def take(self, consumer: Any, turn: Callable[[], int] = lambda: 0) -> tuple[Any, ...]:
-        """The next batch, or nothing. KafkaError when the first poll fails.
+        """The next batch, or nothing. KafkaError when the first poll fails, or the second while partitions go.
 
         `turn`: changes when the partitions are given out. All of a batch is of one turn, `taken_in`: what was taken
         before comes again, to whoever has the partitions then.
@@ -60,11 +59,14 @@ class Gathering:
         if self._gather_ms and 0 < len(found) < min(ENOUGH, most):
             wait_ms = min(TIMES * (took_ms - self._gather_ms), GATHER_MS_MAX)
             await asyncio.sleep(max(wait_ms, self._gather_ms) / 1000)
-            # What is in hand counts as consumed: it must not go because the question for more fails, however it does.
-            with suppress(Exception):
+            try:
                 more = await poll(consumer, 0, most - len(found))
-                found = found + more if turn() == self.taken_in else more
-                self.taken_in = turn()
+            except Exception:
+                if turn() != self.taken_in:
+                    raise
+                more = ()  # what is in hand counts as consumed: it must not go because this failed, however it did
+            found = found + more if turn() == self.taken_in else more
+            self.taken_in = turn()
         self._full = self._full + 1 if len(found) == most else 0
         self._given_at = time.monotonic()
         return found

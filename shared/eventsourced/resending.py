@@ -71,11 +71,12 @@ class Resending:
         speakers: Sequence[str],
         read_positions: Callable[[], Awaitable[Mapping[Position, int]]],
         send: Callable[[bytes], Awaitable[None]],
-        caught_up: Callable[[], Awaitable[bool]],
+        taken: Callable[[], Awaitable[Callable[[Position], bool]]],
         on_heard: Callable[[Mapping[int, int]], Awaitable[None]],
     ) -> None:
+        """`taken`: tells of a lane whether all that Kafka holds of it for this process has been taken."""
         self._service, self._relay, self._speakers = service, relay, frozenset(speakers)
-        self._read_positions, self._send, self._caught_up = read_positions, send, caught_up
+        self._read_positions, self._send, self._taken = read_positions, send, taken
         self._on_heard = on_heard
         self._said: dict[Position, int] = {}
         self._heard: Mapping[Position, int] = {}
@@ -122,8 +123,8 @@ class Resending:
         self._forget_holes_of_others(gaps, heard)
         # What stands behind a hole may name any sequence: no more is believed than that there is one more.
         said = {lane: max(heard.get(lane, 0) + 1, self._said.get(lane, 0)) for lane in gaps}
-        if await self._caught_up():
-            said = {**self._said, **said}
+        taken = await self._taken()
+        said = {**{lane: head for lane, head in self._said.items() if taken(lane)}, **said}
         asks = self._stalled.to_ask(heard, said, time.monotonic())
         for speaker in {speaker for speaker, _ in asks}:
             lanes = {lane: start for (name, lane), start in asks.items() if name == speaker}

@@ -19,6 +19,7 @@ from shared.kafka import (
     ensure_topics,
     new_producer,
 )
+from shared.kafka_mends import refused
 from shared.settings import Settings
 
 CONTROL_RECORDS_MAX = 100
@@ -132,6 +133,11 @@ class KafkaLink:
     def taking(self) -> Any:
         """The client that takes from Kafka what is heard; None before there is one."""
         return None if self.subscriber is None else self.subscriber.consumer
+
+    @property
+    def refused(self) -> str:
+        """What the coordinator of our group refuses; "" when nothing."""
+        return refused(self.taking._coordinator) if self.taking is not None else ""
 
     async def say(self, value: bytes) -> None:
         """Send on the control topic. KafkaError, TimeoutError: it is not acknowledged."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from aiokafka import TopicPartition
 
 from shared.contracts.catalogue import SPEAKERS, contracts
 from shared.contracts.messages import contract_of
@@ -225,7 +226,7 @@ class Running:
             list(self._speakers.values()),
             self.read_positions,
             self._send_control,
-            self._caught_up,
+            self._taken,
             self._on_heard,
         )
         self.kafka = KafkaLink(
@@ -353,14 +354,20 @@ class Running:
             raise UnavailableError("Kafka is away; try again later")
         await self.kafka.say(value)
 
-    async def _caught_up(self) -> bool:
-        """Whether everything that Kafka holds for this process has been taken, but for what cannot be read: other lanes
-        shall not wait for that. Who stands by cannot know."""
+    async def _taken(self) -> Callable[[Position], bool]:
+        """Tells of a lane whether this process has taken all that Kafka holds of it: others' partitions are theirs to
+        ask for, one that rests at what cannot be read is not done, and a batch that waits for a fault to pass may have
+        anything in it."""
         consumer = self.kafka.taking
-        if consumer is None or not consumer.assignment():
-            return False
-        behind = await untaken(consumer)
-        return not any(number for partition, number in behind.items() if partition not in consumer.paused())
+        behind = await untaken(consumer) if consumer is not None and not self.consumer.fault else {}
+        topics = {speaker: topic for topic, speaker in self._speakers.items()}
+
+        def taken(lane: Position) -> bool:
+            topic = topics.get(lane[0], "")
+            partitions = consumer.partitions_for_topic(topic) if behind else None
+            return bool(partitions) and behind.get(TopicPartition(topic, lane[1] % len(partitions))) == 0
+
+        return taken
 
     def dead(self) -> list[str]:
         """Parts of the process that nothing but a restart brings back. Empty while it starts, waits, idles or stops.
@@ -383,8 +390,8 @@ class Running:
             missing["store"] = fault
         if self.work.refusal:
             missing["history"] = self.work.refusal
-        if self.consumer.fault:
-            missing["consumer"] = self.consumer.fault
+        if fault := self.consumer.fault or self.kafka.refused:
+            missing["consumer"] = fault
         if self.relay.fault:
             missing["relay"] = self.relay.fault
         return missing

@@ -9,7 +9,7 @@ import pytest
 
 from o2c.bench.slow_line import slow_line
 from shared.eventsourced import standing_by
-from shared.eventsourced.publishing import lane_of
+from shared.eventsourced.publishing import LANES, lane_of
 from shared.frame.running import Running
 from shared.kafka import CONTROL_TOPIC, ensure_topics
 from shared.settings import Settings
@@ -24,6 +24,15 @@ CUSTOMERS = tuple({lane_of(f"C-{n}"): f"C-{n}" for n in range(20)}.values())
 """One of each lane, in all partitions."""
 
 
+async def _taken(process: Running) -> list[bool]:
+    """Of each lane of order."""
+    return list(map(await process._taken(), [("order", lane) for lane in range(LANES)]))
+
+
+async def _all_taken(process: Running) -> bool:
+    return all(await _taken(process))
+
+
 async def test_who_stands_by_hears_nothing_until_the_other_goes_and_then_everything(
     database: Database, fresh_broker: Any
 ) -> None:
@@ -34,7 +43,8 @@ async def test_who_stands_by_hears_nothing_until_the_other_goes_and_then_everyth
         await eventually(lambda: _has(one, two))
         hears, stands_by = sorted((one, two), key=_partitions, reverse=True)
         assert await stands_by.missing() == {}, "it is ready to answer requests"
-        assert not await stands_by._caught_up(), "it cannot know what is lost, and what only waits for the other"
+        assert not any(await _taken(stands_by)), "it cannot know what is lost, and what only waits for the other"
+        await eventually(lambda: _all_taken(hears))
         await send(servers, [order_record(n, customer) for n in (1, 2) for customer in CUSTOMERS])
         await eventually(lambda: _counted(stands_by, 2 * len(CUSTOMERS)))
         assert (hears.consumer.records, stands_by.consumer.records) == (2 * len(CUSTOMERS), 0)

@@ -181,23 +181,21 @@ async def test_a_batch_from_before_partitions_were_given_out_anew_is_not_told(
     assert client.told == []
 
 
-async def test_a_batch_of_before_though_it_gathered_until_after_is_not_told(
+async def test_a_batch_that_gathers_while_partitions_are_given_out_anew_is_of_the_new_ones_alone(
     acknowledging: Acknowledging, client: Client
 ) -> None:
-    """Its second question failed, as they do while partitions are given out anew."""
-
     async def getmany(**_: Any) -> dict[TopicPartition, list[Heard]]:
         if acknowledging.turn:
-            raise CommitFailedError("others have these partitions")
+            return {TWO: [Heard(200, 1)]}
         asyncio.get_running_loop().call_soon(asyncio.ensure_future, acknowledging.on_partitions_revoked([ONE, TWO]))
         return {ONE: [Heard(1)]}
 
     client.getmany = getmany  # type: ignore[attr-defined]
     taking = _Taking(Gathering(records_max=9, poll_ms=1, gather_ms=1), acknowledging)
     in_hand = await taking.message(await taking.take(client))
-    assert (in_hand.raw_message, acknowledging.ours) == ((Heard(1),), False)
+    assert (in_hand.raw_message, acknowledging.ours) == ((Heard(200, 1),), True)
     await in_hand.ack()
-    assert client.told == []
+    assert client.told == [{TWO: 201}]
 
 
 async def test_what_is_done_while_partitions_go_is_not_told_of_those_that_come(

@@ -1,4 +1,4 @@
-"""A batch that waits for its database while its partitions go to another member, and who has caught up with Kafka."""
+"""A batch that waits for its database while its partitions go to another member, and what a member has taken."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ from shared.eventsourced.hearing import Translator
 from shared.eventsourced.reading import Decoders
 from shared.frame.running import Running
 
-FIRST, SECOND = TopicPartition("o2c.order.events", 0), TopicPartition("o2c.credit.events", 0)
+FIRST, SECOND = TopicPartition("o2c.order.events", 0), TopicPartition("o2c.order.events", 1)
 
 
 class Away:
@@ -49,34 +49,43 @@ async def test_a_batch_that_waits_is_given_up_when_its_partitions_went(consumer:
 
 
 class Taking:
-    """What Kafka holds: `behind` messages of the second partition are not taken; `resting`: they cannot be read."""
+    """Has all of the first partition of two; is three messages `behind` in the second, or has it not."""
 
-    def __init__(self, *, behind: int, resting: bool = False) -> None:
-        self._behind, self._resting = behind, resting
+    def __init__(self, *, behind: int | None = 3) -> None:
+        self._behind = behind
 
     def assignment(self) -> set[TopicPartition]:
-        return {FIRST, SECOND}
+        return {FIRST} if self._behind is None else {FIRST, SECOND}
 
-    def paused(self) -> set[TopicPartition]:
-        return {SECOND} if self._resting else set()
+    def partitions_for_topic(self, _: str) -> set[int]:
+        return {0, 1}
 
-    def highwater(self, partition: TopicPartition) -> int:
-        return 10 + (self._behind if partition == SECOND else 0)
+    def highwater(self, partition: TopicPartition) -> int | None:
+        return 10 + (self._behind or 0 if partition == SECOND else 0)
 
     async def position(self, _: TopicPartition) -> int:
         return 10
 
 
 @pytest.mark.parametrize(
-    ("taking", "expected"),
+    ("taking", "fault", "expected"),
     [
-        (None, False),
-        (Taking(behind=0), True),
-        (Taking(behind=3), False),
-        (Taking(behind=3, resting=True), True),
+        (None, None, [False, False]),
+        (Taking(behind=0), None, [True, True]),
+        (Taking(), None, [True, False]),
+        (Taking(behind=None), None, [True, False]),
+        (Taking(behind=0), "the database is away", [False, False]),
     ],
-    ids=["does not hear", "has all", "is behind", "rests at what cannot be read"],
+    ids=["does not hear", "has all", "is behind in one", "another member has it", "has a batch in hand that waits"],
 )
-async def test_who_has_taken_all_that_can_be_read_has_caught_up(taking: Any, expected: bool) -> None:
-    running: Any = SimpleNamespace(kafka=SimpleNamespace(taking=taking))
-    assert await Running._caught_up(running) is expected
+async def test_of_which_lanes_a_member_has_taken_all_that_kafka_holds(
+    taking: Any, fault: str | None, expected: list[bool]
+) -> None:
+    running: Any = SimpleNamespace(
+        kafka=SimpleNamespace(taking=taking),
+        consumer=SimpleNamespace(fault=fault),
+        _speakers={"o2c.order.events": "order"},
+    )
+    taken = await Running._taken(running)
+    assert [taken(("order", 46)), taken(("order", 47))] == expected
+    assert not taken(("nobody", 46))

@@ -129,6 +129,24 @@ async def test_a_heartbeat_that_is_refused_is_followed_by_others(code: int, monk
     async with member(monkeypatch, heartbeat=[Answer(), Answer(code), Answer()]) as coordinator:
         await beats(coordinator, 5)
         assert not _left_for_good(Consumer(coordinator))
+        assert kafka_mends.refused(coordinator) == ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "what"),
+    [
+        ({"heartbeat": [Answer(30)]}, "heartbeat"),
+        ({"offsets": [Answer(of_partition=29)]}, "how far the group has heard"),
+    ],
+    ids=["heartbeat", "offsets"],
+)
+async def test_what_is_refused_for_long_is_told(answers: Any, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else would tell it: such a member polls, and nothing comes."""
+    async with member(monkeypatch, **answers) as coordinator:
+        await beats(coordinator, 3)
+        coordinator.state().fetch_committed()
+        await beats(coordinator, 3)
+        assert kafka_mends.refused(coordinator).startswith(what)
 
 
 async def test_a_coordinator_that_may_not_be_asked_for_a_while_is_found_later(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """What is said on the control topic, which anybody may write to, and holes before what no speaker has said."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -31,8 +31,9 @@ class Case:
         self.relay = Asked()
         self.sent: list[Control] = []
         self.told: list[dict[int, int]] = []
+        self.untaken: set[tuple[str, int]] = set()
         self.resending = Resending(
-            "order", cast(Relay, self.relay), ["credit"], self.positions, self.send, self.caught_up, self.on_heard
+            "order", cast(Relay, self.relay), ["credit"], self.positions, self.send, self.taken, self.on_heard
         )
 
     async def positions(self) -> dict[tuple[str, int], int]:
@@ -44,8 +45,8 @@ class Case:
     async def on_heard(self, lanes: Mapping[int, int]) -> None:
         self.told.append(dict(lanes))
 
-    async def caught_up(self) -> bool:
-        return True
+    async def taken(self) -> Callable[[tuple[str, int]], bool]:
+        return lambda lane: lane not in self.untaken
 
     async def hear(self, **control: Any) -> None:
         await self.resending.hear([Record(msgspec.json.encode(control))])
@@ -111,3 +112,12 @@ async def test_what_others_say_to_have_heard_of_us_is_handed_on(order: Case) -> 
     await order.hear(kind="heard", speaker="credit", lanes={"5": 7})
     await order.hear(kind="heard", speaker="order", lanes={"5": 7, "99": 1, "6": SEQUENCE_MAX})
     assert order.told == [{5: 7}]
+
+
+async def test_what_kafka_still_holds_of_a_lane_is_waited_for_and_no_other_lane_waits_for_that(order: Case) -> None:
+    other = ("credit", LANE[1] + 1)
+    order.untaken.add(LANE)
+    await order.hear(kind="heads", speaker="credit", heads={str(LANE[1]): 9, str(other[1]): 4})
+    for _ in range(2):
+        await order.resending.check({})
+    assert [(asked.kind, asked.lanes) for asked in order.sent] == [("resend", {other[1]: 1})]

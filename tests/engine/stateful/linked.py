@@ -1,7 +1,7 @@
 """The system with its link to Kafka: members that take and tell, the control topic, and a store that was set back."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -163,15 +163,15 @@ class Linked(System):
             await asyncio.sleep(0)
             self.tape.records.append(Record(value, topic=CONTROL_TOPIC))
 
-        async def caught_up() -> bool:
+        async def taken() -> Callable[[tuple[str, int]], bool]:
             await asyncio.sleep(0)
-            return True
+            return lambda _: True
 
         async def on_heard(heard: Mapping[int, int]) -> None:
             async with process.pool.acquire() as connection:
                 process.work.refusal = await overtaken(connection, SERVICE, heard)
 
-        return Resending(SERVICE, process.relay, ["order"], process.read_positions, send, caught_up, on_heard)
+        return Resending(SERVICE, process.relay, ["order"], process.read_positions, send, taken, on_heard)
 
     # ---- a store that was set back
 
