@@ -184,7 +184,8 @@ def _delivery(group_id: str | None) -> dict[str, Any]:
 class Consumer:
     """Hears records for one service. `positions` is the picture of the store's positions, proven at every commit.
 
-    `gaps`: lanes with a hole, each with the last message that was skipped behind it.
+    `gaps`: lanes with a hole, each with the last message that was skipped behind it. `given_up`: messages of batches
+    that waited here until others had their partitions.
     """
 
     def __init__(
@@ -214,7 +215,7 @@ class Consumer:
         self.positions: dict[Position, int] = {}
         self.gaps: dict[Position, int] = {}
         self.fault: str | None = None
-        self.batches = self.records = self.duplicates = self.parked = 0
+        self.batches = self.records = self.duplicates = self.given_up = self.parked = 0
         self.turned_at = self.tried_at = time.monotonic()
 
     def idle(self) -> None:
@@ -241,7 +242,10 @@ class Consumer:
                 self.fault = in_words(error)
                 log.warning("consumer waits", fault=self.fault)
                 await self._backoff.wait()
-                if not passes(error) or not ours() or time.monotonic() - started > self._patience():
+                if not ours():
+                    self.given_up += len(records)
+                    raise
+                if not passes(error) or time.monotonic() - started > self._patience():
                     raise  # it is delivered again at once, so even what does not pass must wait before
         self.fault = None
         self._backoff.reset()

@@ -364,7 +364,7 @@ class Running:
 
         def taken(lane: Position) -> bool:
             topic = topics.get(lane[0], "")
-            partitions = consumer.partitions_for_topic(topic) if behind else None
+            partitions: set[int] = (consumer.partitions_for_topic(topic) if behind else None) or set()
             return bool(partitions) and behind.get(TopicPartition(topic, lane[1] % len(partitions))) == 0
 
         return taken

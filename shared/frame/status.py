@@ -60,6 +60,7 @@ def _consumer(running: "Running") -> dict[str, int]:
         "batches": consumer.batches,
         "records": consumer.records,
         "duplicates": consumer.duplicates,
+        "given_up": consumer.given_up,
         "parked": consumer.parked,
         "gaps": len(consumer.gaps),
         "asked_again": running.resending.asked,

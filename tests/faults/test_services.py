@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
@@ -101,7 +101,7 @@ async def test_a_frozen_service_that_wakes_after_another_took_over_writes_nothin
 async def _frozen_until_taken_over(run: Case, service: str, point: str, other: ServiceProcess) -> Caught:
     """What it was frozen with and its replica has heard meanwhile, and it must find out about when it wakes."""
     system = run.system
-    dropped = (await system.status(service))["consumer"]["duplicates"]
+    dropped = _dropped(await system.status(service))
     heard = (await _status_of(other))["consumer"]["records"]
     async with system.frozen(service, point) as caught:
         run.note(f"{service} froze at {point} with {caught.facts} facts")
@@ -116,12 +116,17 @@ async def _frozen_until_taken_over(run: Case, service: str, point: str, other: S
     await system.back(service)
 
     async def found_out() -> bool:
-        now = (await system.status(service)).get("consumer", {}).get("duplicates", 0)
-        return bool(now >= dropped + caught.messages)
+        return _dropped(await system.status(service)) >= dropped + caught.messages
 
     await until(found_out, f"{service} drops what it had in hand, since {other.name} has heard it")
     run.note(f"{service} woke and dropped {caught.messages} messages that {other.name} had heard")
     return caught
+
+
+def _dropped(status: Mapping[str, Any]) -> int:
+    """Messages that a service has not worked: as repeats, or given up, since another had their partitions."""
+    consumer = status.get("consumer", {})
+    return int(consumer.get("duplicates", 0) + consumer.get("given_up", 0))
 
 
 async def _locks_idly(system: System, service: str, session: int) -> bool:
