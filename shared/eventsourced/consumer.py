@@ -82,14 +82,15 @@ class _Taking:
             self._failed = False
             self._step_aside(client)
         acknowledging = self._acknowledging
-        if acknowledging is None:
-            return await self._gathering.take(client)
-        records = await self._gathering.take(client, lambda: acknowledging.turn)
-        if records:
+        records = await self._gathering.take(client, self._turn)
+        if acknowledging is not None and records:
             acknowledging.taken_in = self._gathering.taken_in
-        else:
+        elif acknowledging is not None:
             await acknowledging.rest(client)
         return records
+
+    def _turn(self) -> int:
+        return self._acknowledging.turn if self._acknowledging is not None else 0
 
     def _step_aside(self, client: Any) -> None:
         """Have the next one hear, unless that is so already or was so a moment ago."""

@@ -151,8 +151,8 @@ class TapeClient:
                 found[place] = more
                 self.taken[place] += len(more)
                 break
-        if self.taken == self._tape.ends():
-            self.drained.set()
+        if self.taken == self._tape.ends() and (not timeout_ms or sum(map(len, found.values())) == max_records):
+            self.drained.set()  # of few records the next question follows: only then they are in hand
         if timeout_ms and not found:  # nobody minds that a question for more brings nothing
             self._patience -= 1
             if self._patience < 0:
