@@ -208,8 +208,7 @@ async def test_moving_the_relays_cursor_before_sending_loses_what_a_crash_interr
     replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
     servers = await fresh_broker()
-    for n in range(12):
-        await replica.do(To(jar, f"C-{n}", AddCoins(f"C-{n}", f"O-{n}", 1)))
+    spoken = await _twelve_facts(replica)
     send_now = Relay._send
     crashes = iter([True])
 
@@ -233,7 +232,7 @@ async def test_moving_the_relays_cursor_before_sending_loses_what_a_crash_interr
         relay = _relay(database, servers)
         async with _led(relay):
             await eventually(lambda: _at_the_end(relay, replica))
-        promise(await _said(servers) == {f"jar-C-{n}@1" for n in range(12)}, "every public fact is said")
+        promise(await _said(servers) == spoken, "every public fact is said")
 
     await guarded(scene, broken)
 
@@ -244,8 +243,7 @@ async def test_moving_the_relays_cursor_before_the_broker_has_acknowledged_loses
 ) -> None:
     """Who is told to end stores its cursor: for whoever leads next."""
     servers = await fresh_broker()
-    for n in range(12):
-        await replica.do(To(jar, f"C-{n}", AddCoins(f"C-{n}", f"O-{n}", 1)))
+    spoken = await _twelve_facts(replica)
     send_now, sending = Relay._send, asyncio.Event()
 
     async def hang_first(self: Relay, producer: Any, topic: str, messages: Any) -> None:
@@ -264,9 +262,16 @@ async def test_moving_the_relays_cursor_before_the_broker_has_acknowledged_loses
         relay = _relay(database, servers)
         async with _led(relay):
             await eventually(lambda: _at_the_end(relay, replica))
-        promise(await _said(servers) == {f"jar-C-{n}@1" for n in range(12)}, "every public fact is said")
+        promise(await _said(servers) == spoken, "every public fact is said")
 
     await guarded(scene, broken)
+
+
+async def _twelve_facts(replica: Replica) -> set[str]:
+    """Record a public fact of each of twelve customers; the ids that the messages must have."""
+    for n in range(12):
+        await replica.do(To(jar, f"C-{n}", AddCoins(f"C-{n}", f"O-{n}", 1)))
+    return {f"jar-C-{n}@1" for n in range(12)}
 
 
 def _relay(database: Database, servers: str) -> Relay:

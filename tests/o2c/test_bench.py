@@ -265,9 +265,8 @@ def test_a_load_that_piles_up_is_seen_in_its_last_third() -> None:
     assert all(parts_of(samples[:1]).values())
     assert growth({"start": 2_000.0, "middle": 0.0, "end": 6_000.0}, 1_000.0) == 3.0
     assert growth({"start": 2_000.0, "middle": 8_000.0, "end": 6_000.0}, 1_000.0) == 4.0
-    assert (
-        growth({"start": 10.0, "middle": 0.0, "end": 900.0}, 1_000.0) == 0.9
-    )  # less than a second's load is no backlog
+    # Less than a second's load is no backlog.
+    assert growth({"start": 10.0, "middle": 0.0, "end": 900.0}, 1_000.0) == 0.9
 
 
 def sample(under_way: int, *, lag: int = 0, memory_mb: float = 100.0) -> Sample:
