@@ -1,65 +1,54 @@
-"""Two replicas of a service are faster than one, where what takes the time can be shared: waiting for the database."""
+"""Two replicas of a service share its work: only writing is one at a time, all before it is done side by side."""
 
 import asyncio
-import time
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from o2c.bench.slow_line import slow_line
-from shared.eventsourced.publishing import LANES, lane_of
+from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.service import Service
-from shared.eventsourced.store import connect_pool
-from tests.connected.support_engine import SERVICE, CreateToyDatabase, Replica, counting_service, receipting_service
+from tests.connected.support_engine import OpenReplica, counting_service, eventually, receipting_service
 from tests.engine.records import Record, body_of, headers_of, placed
 
 pytestmark = pytest.mark.connected
 
-LINE_SECONDS = 0.01
-"""Each way: a database in another building. Beside it, what this machine computes does not matter."""
-BATCHES = 20
 RECORDS = 50
-KEYS = {lane_of(f"C-{n}"): f"C-{n}" for n in range(1_000)}
-"""For each lane a key of it."""
+WAITING = """
+SELECT query FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'
+"""
+"""What the others ask while somebody else writes to the store."""
 
 
 @pytest.mark.parametrize("service", [counting_service(), receipting_service()], ids=["plain", "numbered"])
-async def test_two_replicas_hear_a_backlog_faster_than_one_since_only_writing_is_one_at_a_time(
-    toy_databases: CreateToyDatabase, service: Service
+async def test_replicas_come_to_their_last_statement_while_another_writes_and_do_nothing_twice(
+    open_replica: OpenReplica, service: Service
 ) -> None:
-    """Numbers are taken in turn: who was overtaken asks once more, so two are less than twice as fast."""
-    one, two = [await _seconds(toy_databases, service, replicas) for replicas in (1, 2)]
-    print(f"\none replica {one:.2f} s, two {two:.2f} s: {one / two:.2f} times as fast")
-    assert one / two > 1.15
+    """Numbers are taken in turn: who was overtaken asks once more, with what it has loaded and decided."""
+    replicas = [await open_replica(service) for _ in range(2)]
+    async with replicas[0].pool.acquire() as another:
+        transaction = another.transaction()
+        await transaction.start()
+        await another.execute("SELECT lock_store()")
+        hearing = [asyncio.create_task(each.consumer.handle(_batch(n))) for n, each in enumerate(replicas)]
+        waiting = await eventually(lambda: _waiting(replicas[1].pool, len(replicas)))
+        await transaction.commit()
+    await asyncio.gather(*hearing)
+    assert all(query.startswith("WITH written AS") for query in waiting), waiting
+    assert [each.work.conflicts for each in replicas] == [0, 0]
+    assert len(await replicas[0].events()) == 2 * RECORDS
 
 
-async def _seconds(toy_databases: CreateToyDatabase, service: Service, replicas: int) -> float:
-    database = await toy_databases()
-    host, _, port = database.server.rpartition(":")
-    async with slow_line(int(port), LINE_SECONDS) as slow_port:
-        dsn = f"{host}:{slow_port}/{database.prefix}{SERVICE}"
-        pools = [await connect_pool(dsn) for _ in range(replicas)]
-        try:
-            each = [Replica(service, pool) for pool in pools]
-            for replica in each:
-                await replica.pool.fetchval("SELECT 1")  # connecting is not hearing
-            begun = time.monotonic()
-            await asyncio.gather(*(_hear(replica, range(n, BATCHES, replicas)) for n, replica in enumerate(each)))
-            seconds = time.monotonic() - begun
-            assert await pools[0].fetchval("SELECT count(*) FROM events") == BATCHES * RECORDS
-            return seconds
-        finally:
-            for pool in pools:
-                pool.terminate()
+async def _waiting(pool: Any, number: int) -> list[str]:
+    """What is asked by those who wait, once they are so many."""
+    queries = [query for (query,) in await pool.fetch(WAITING)]
+    return queries if len(queries) == number else []
 
 
-async def _hear(replica: Replica, lanes: Sequence[int]) -> None:
-    """A batch of each lane: as with partitions, no lane belongs to two replicas."""
-    for lane in lanes:
-        await replica.consumer.handle([_record(lane % LANES, n) for n in range(1, RECORDS + 1)])
-
-
-def _record(lane: int, sequence: int) -> Record:
-    order_id = f"L{lane}-{sequence}"
-    headers = headers_of(f"order-{order_id}@1", lane, sequence)
-    return Record(body_of(placed(order_id, KEYS[lane])), headers, key=KEYS[lane].encode())
+def _batch(lane: int) -> list[Record]:
+    """As with partitions: no lane belongs to two replicas."""
+    key = next(key for n in range(1_000) if lane_of(key := f"C-{n}") == lane)
+    return [
+        Record(body_of(placed(f"L{lane}-{n}", key)), headers_of(f"order-L{lane}-{n}@1", lane, n), key=key.encode())
+        for n in range(1, RECORDS + 1)
+    ]
