@@ -55,8 +55,8 @@ class Acknowledging(ConsumerRebalanceListener):  # type: ignore[misc]
         if turn != self.turn:
             return
         self._consumer, self._told_all = consumer, False
-        for record in records:
-            self._untold[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        last = {(record.topic, record.partition): record.offset for record in records}
+        self._untold |= {TopicPartition(*partition): offset + 1 for partition, offset in last.items()}
         if time.monotonic() - self._told_at >= self._seconds:
             await self._tell()
 

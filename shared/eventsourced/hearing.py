@@ -56,12 +56,13 @@ class Translator:
     """From a received message to the work it asks for, by the policies and projections of one service."""
 
     def __init__(self, hears: Hears, projections: Sequence[MessageProjection], decoders: Decoders) -> None:
-        for message in {message for projection in projections for message in projection.rows}:
-            if contract_of(message).topic in INBOUND_TOPICS:
+        kinds = {kind for projection in projections for kind in projection.rows}
+        for kind in kinds:
+            if contract_of(kind).topic in INBOUND_TOPICS:
                 # It has no position, so a repeat would write its rows again; the fact that it leads to has one.
-                raise ValueError(f"{message.__name__} may be repeated for ever: no rows can follow from it")
+                raise ValueError(f"{kind.__name__} may be repeated for ever: no rows can follow from it")
         self._hears = hears
-        self._projections = projections
+        self._rows_of = {kind: [(p.table, p.rows[kind]) for p in projections if kind in p.rows] for kind in kinds}
         self._decoders = decoders
 
     def work(self, received: Received) -> Work | None:
@@ -89,10 +90,5 @@ class Translator:
         return work
 
     def _rows(self, message: Any, heard: Any) -> list[tuple[Table, Row]]:
-        kind = type(message)
-        return [
-            (projection.table, row)
-            for projection in self._projections
-            if kind in projection.rows
-            for row in projection.rows[kind](message, heard)
-        ]
+        rows_of = self._rows_of.get(type(message), ())
+        return [(table, row) for table, rows in rows_of for row in rows(message, heard)]

@@ -50,7 +50,7 @@ class Delays:
         counted = Counter[tuple[str, bytes | None]]()
         for each in received:
             # A sender outside may write any time: there the broker's clock counts.
-            key = (each.speaker, each.headers.get("ce_time") if each.speaker else None)
+            key = (each.speaker, each.attributes.time if each.speaker else None)
             counted[key] += 1
             first.setdefault(key, each)
         for (speaker, _), each in first.items():

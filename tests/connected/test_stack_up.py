@@ -57,6 +57,18 @@ async def _get(url: str) -> dict[str, str]:
         return (await client.get(url)).json()  # type: ignore[no-any-return]
 
 
+async def test_where_cpu_is_short_orders_are_taken_first_and_who_hears_everybody_comes_before_the_rest(
+    stack_home: Path,
+) -> None:
+    async with await Stack.up(_options(stack_home, ("order", "credit", "analytics"))):
+        state = Stack.state(stack_home)
+        assert state is not None
+        pids = {name: part.identity.pid for name, part in state.parts.items() if part.identity}
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        stood_back = {name: os.getpriority(os.PRIO_PROCESS, pid) - own for name, pid in pids.items()}
+    assert stood_back == {"postgres": 0, "order": 0, "analytics": 7, "credit": 10, "broker": 10}
+
+
 async def test_up_means_ready_and_down_leaves_no_process(stack_home: Path) -> None:
     progress: list[str] = []
     async with await Stack.up(

@@ -13,6 +13,10 @@ from shared.eventsourced.arrays import array
         ([], "text", "{}"),
         (["a", None, "NULL", ""], "text", '{"a",NULL,"NULL",""}'),
         (['say "x"', "back\\slash", "{a,b}"], "text", '{"say \\"x\\"","back\\\\slash","{a,b}"}'),
+        ([""], "text", '{""}'),
+        ([None], "text", "{NULL}"),
+        (["a\0b", 'c"'], "text", '{"a\0b","c\\""}'),  # which PostgreSQL refuses: no two elements
+        (["a\0b"], "text", '{"a\0b"}'),
         (['{"k":"v"}'], "jsonb", '{"{\\"k\\":\\"v\\"}"}'),
         ([1, None, -5], "bigint", "{1,NULL,-5}"),
         ([True, False], "boolean", "{True,False}"),

@@ -13,7 +13,7 @@ from shared.contracts.orders import OrderPlaced
 from shared.errors import ContractError
 from shared.eventsourced.hearing import Translator, sift
 from shared.eventsourced.publishing import LANES, lane_of
-from shared.eventsourced.reading import ID_BYTES_MAX, Decoders, Received, read
+from shared.eventsourced.reading import ID_BYTES_MAX, Decoders, Received, _by_name, attributes_of, read
 from tests.engine.records import INBOUND, SPEAKERS, TOPIC, Headers, Record, body_of, headers_of, order_record, placed
 from tests.engine.toy import on_order_placed
 
@@ -82,6 +82,19 @@ def test_no_record_whatever_makes_reading_or_translating_raise(record: Record) -
     for work in sift([received], positions, TRANSLATOR).works:
         assert work.letter is not None
         assert work.poison is not None or work.commands
+
+
+OF_A_RELAY = (
+    *("ce_type", "ce_id", "ce_source", "ce_specversion", "ce_time", "ce_subject", "ce_lane", "ce_lanesequence"),
+    *("traceparent", "content-type"),
+)
+as_a_relay_writes = st.tuples(*(st.tuples(st.just(name), values) for name in OF_A_RELAY))
+in_any_order = st.lists(st.tuples(st.sampled_from(OF_A_RELAY), values), min_size=9, max_size=11)
+
+
+@given(as_a_relay_writes | as_a_relay_writes.flatmap(st.permutations) | in_any_order)
+def test_what_a_header_says_does_not_depend_on_where_it_stands(headers: Headers) -> None:
+    assert attributes_of(headers) == _by_name(headers)
 
 
 def read_one(value: bytes | None = b"{}", headers: Headers = (), topic: str = TOPIC, **more: Any) -> Received:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.eventsourced.reading import Received
+from shared.eventsourced.reading import Attributes, Received
 from shared.telemetry.gauges import Gauge, Kept, families_of
 from shared.telemetry.histogram import Histogram
 from shared.telemetry.metrics import Family, Metric, of
@@ -236,8 +236,8 @@ async def test_what_is_logged_of_a_request_that_raised_has_its_trace() -> None:
 
 
 def message(kind: str, second: int, order_id: str = "O-1", speaker: str = "order") -> Received:
-    headers = {"ce_subject": order_id.encode(), "ce_time": f"2026-03-31T12:00:{second:02}Z".encode()}
-    return Received(SimpleNamespace(timestamp=0), headers, b"", 0, type=f"o2c.{kind}.v1", speaker=speaker)
+    said = Attributes(subject=order_id.encode(), time=f"2026-03-31T12:00:{second:02}Z".encode())
+    return Received(SimpleNamespace(timestamp=0), said, b"", 0, type=f"o2c.{kind}.v1", speaker=speaker)
 
 
 def noon() -> float:

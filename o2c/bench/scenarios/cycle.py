@@ -9,7 +9,8 @@ from o2c.bench.rig import Measured, rig
 from o2c.figures import percentile
 from o2c.outside.world import World
 
-ORDERS = 9_000
+ORDERS = 20_000
+"""Half a minute. At its beginning and its end not everybody has something to do, for 2 s together."""
 ORDERS_PER_SECOND = 300.0
 SHARE = 0.30
 CHAIN_MESSAGES_MIN = 40_000
