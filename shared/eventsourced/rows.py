@@ -104,9 +104,10 @@ def _inserts(tables: tuple[tuple[Table, bool], ...]) -> str:
 def _insert(table: Table, parameters: int, *, replace: bool) -> str:
     """One INSERT for any number of rows; `parameters`: how many there are before its own."""
     names = ", ".join(column.name for column in table.all_columns)
-    arrays = ", ".join(f"${n}::text::{c.type}[]" for n, c in enumerate(table.all_columns, parameters + 1))
+    values = ", ".join(f"unnest(${n}::text::{c.type}[])" for n, c in enumerate(table.all_columns, parameters + 1))
     # Rows wait for the store's lock: who held some of them while waiting for it would wait for ever.
-    insert = f"({names}) SELECT * FROM unnest({arrays}) WHERE EXISTS (SELECT FROM written)"
+    # With `FROM unnest` the server would note all of them once more before it inserts the first.
+    insert = f"({names}) SELECT {values} FROM written"
     if table.appended:
         return f"INSERT INTO {table.name} {insert}"
     keys = ", ".join(column.name for column in table.key)

@@ -50,11 +50,10 @@ def test_one_statement_writes_all_tables_and_takes_one_array_per_column() -> Non
     assert both.arrays == ('{"a","b"}', '{"a"}', "{1}", "{2}", "{NULL}", "{4}", "{5}")
     first, second = both.inserts.split("), t2 AS (")
     assert first == (
-        ", t1 AS (INSERT INTO keys (k) SELECT * FROM unnest($1::text::text[]) "
-        "WHERE EXISTS (SELECT FROM written) ON CONFLICT (k) DO NOTHING"
+        ", t1 AS (INSERT INTO keys (k) SELECT unnest($1::text::text[]) FROM written ON CONFLICT (k) DO NOTHING"
     )
     assert "INSERT INTO merged AS t (k, c_set, " in second
-    assert "unnest($2::text::text[], $3::text::bigint[], $4::text::bigint[], " in second
+    assert "SELECT unnest($2::text::text[]), unnest($3::text::bigint[]), unnest($4::text::bigint[]), " in second
     assert prepared([]) == ("", ())
 
 
