@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from o2c.bench.orders import generate
 from o2c.outside.envelope import Outgoing, envelope
@@ -82,6 +83,20 @@ class BareChain:
                     stage.kill()
                 await stage.wait()
         return max(ended) - started
+
+    async def forget(self, run: str) -> None:
+        """Leave nothing behind that what is measured next would have to do with: no topics, no tables."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        await admin.start()
+        try:
+            await admin.delete_topics(topics(run))
+        finally:
+            await admin.close()
+        server = await asyncpg.connect(self._server_url)
+        try:
+            await server.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+        finally:
+            await server.close()
 
     async def _prepare(self, run: str) -> None:
         server = await asyncpg.connect(self._server_url)

@@ -150,7 +150,9 @@ class Rig:
         advised = self.stack.broker.advice.get("O2C_KAFKA_PARTITIONS")
         partitions = int(advised or settings().kafka_partitions)  # as many as the services have
         chain = BareChain(self.where.database_url, self.where.kafka_servers, partitions=partitions)
-        return messages * STAGES / await chain.run(run, messages, seed=seed)
+        seconds = await chain.run(run, messages, seed=seed)
+        await chain.forget(run)
+        return messages * STAGES / seconds
 
 
 @asynccontextmanager

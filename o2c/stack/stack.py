@@ -33,7 +33,8 @@ BEHIND = 10
 NICENESS = {"order": 0, "analytics": 7}
 """Where CPU is short, the service that takes orders comes first: its callers wait for an answer, and its listeners'
 work waits in Kafka. The others and the broker are `BEHIND`. At the same niceness all would get the same share, but
-analytics hears what everybody says and has half as much again to do as any of them: it would fall behind alone."""
+analytics hears what everybody says and has half as much again to do as any of them: it alone would fall behind. At 7
+it may have nearly twice as much as they."""
 
 _DOWN_SECONDS_MAX = 90.0  # services 20 s, then broker and database
 _LEFTOVER_GRACE_SECONDS = 10.0

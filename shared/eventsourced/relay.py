@@ -343,7 +343,7 @@ class Relay:
         self, recorded: Recorded, name: bytes, subject: str, lane: int, sequence: int
     ) -> list[tuple[str, bytes]]:
         meta = recorded.meta
-        return [
+        return [  # in the order in which listeners look for them first (`reading.attributes_of`)
             ("ce_type", name),
             ("ce_id", recorded.id.encode()),
             ("ce_source", self._source),

@@ -105,8 +105,8 @@ def _insert(table: Table, parameters: int, *, replace: bool) -> str:
     """One INSERT for any number of rows; `parameters`: how many there are before its own."""
     names = ", ".join(column.name for column in table.all_columns)
     values = ", ".join(f"unnest(${n}::text::{c.type}[])" for n, c in enumerate(table.all_columns, parameters + 1))
-    # Rows wait for the store's lock: who held some of them while waiting for it would wait for ever.
-    # With `FROM unnest` the server would note all of them once more before it inserts the first.
+    # Not before `written`, which is one row, is there: who held some of these rows while waiting for the store's lock
+    # would wait for ever. With `FROM unnest` the server would note all of them once more before it inserts the first.
     insert = f"({names}) SELECT {values} FROM written"
     if table.appended:
         return f"INSERT INTO {table.name} {insert}"

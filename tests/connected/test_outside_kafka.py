@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from o2c.bench.bare_chain import DATABASE, STAGES, BareChain
+from o2c.bench.bare_chain import DATABASE, STAGES, BareChain, topics
 from o2c.outside.envelope import envelope
 from o2c.outside.kafka import Listener, Publisher
 from shared.contracts.inbound import INBOUND_SHIPMENTS, Receipt
@@ -14,6 +14,7 @@ from shared.errors import UnavailableError
 from shared.eventsourced.publishing import lane_of
 from shared.kafka import ensure_topics
 from tests.conftest import FreshBroker
+from tests.support.kafka_client import topics_of
 
 pytestmark = pytest.mark.connected
 
@@ -85,3 +86,7 @@ async def test_every_message_of_the_bare_chain_is_an_event_at_every_stage(
             assert await connection.fetchval(f"SELECT count(*) FROM events_{stage}") == 600
     finally:
         await connection.close()
+    await chain.forget("b")
+    assert not set(topics("b")) & set(await topics_of(servers)), "what is measured next has nothing to do with them"
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        await asyncpg.connect(f"{postgres}/{DATABASE}")

@@ -13,6 +13,8 @@ from tests.engine.records import Record, body_of, headers_of, placed
 pytestmark = pytest.mark.connected
 
 RECORDS = 50
+PATIENCE_SECONDS = 8.0
+"""Less than a session of ours may hold a lock without asking anything."""
 WAITING = """
 SELECT query FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'
@@ -26,14 +28,11 @@ async def test_replicas_come_to_their_last_statement_while_another_writes_and_do
 ) -> None:
     """Numbers are taken in turn: who was overtaken asks once more, with what it has loaded and decided."""
     replicas = [await open_replica(service) for _ in range(2)]
-    async with replicas[0].pool.acquire() as another:
-        transaction = another.transaction()
-        await transaction.start()
+    async with asyncio.TaskGroup() as hearing, replicas[0].pool.acquire() as another, another.transaction():
         await another.execute("SELECT lock_store()")
-        hearing = [asyncio.create_task(each.consumer.handle(_batch(n))) for n, each in enumerate(replicas)]
-        waiting = await eventually(lambda: _waiting(replicas[1].pool, len(replicas)))
-        await transaction.commit()
-    await asyncio.gather(*hearing)
+        for n, each in enumerate(replicas):
+            hearing.create_task(each.consumer.handle(_batch(n)))
+        waiting = await eventually(lambda: _waiting(replicas[1].pool, len(replicas)), PATIENCE_SECONDS)
     assert all(query.startswith("WITH written AS") for query in waiting), waiting
     assert [each.work.conflicts for each in replicas] == [0, 0]
     assert len(await replicas[0].events()) == 2 * RECORDS

@@ -181,6 +181,14 @@ def test_a_structured_event_from_outside_is_read() -> None:
     assert received.heard().corr == "O-1"
 
 
+@pytest.mark.parametrize("kind", [None, b""])
+def test_an_event_whose_type_is_named_by_an_empty_header_alone_is_structured_too(kind: bytes | None) -> None:
+    """A letter keeps what was null as empty: heard again it means the same."""
+    event = {"id": "i", "type": "o2c.order.OrderPlaced.v1", "data": msgspec.Raw(b"{}")}
+    received = read_one(body_of(event), (*STRUCTURED, ("ce_type", kind)), INBOUND)
+    assert (received.id, received.poison) == ("i", None)
+
+
 def test_a_structured_event_on_a_speakers_topic_has_no_position_and_is_not_taken() -> None:
     event = {"id": "order-1@1", "type": "o2c.order.OrderPlaced.v1", "data": msgspec.Raw(body_of(placed()))}
     assert problem_of(read_one(body_of(event), STRUCTURED)) == ("ce_lanesequence", "position")
