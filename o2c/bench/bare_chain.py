@@ -85,13 +85,18 @@ class BareChain:
         return max(ended) - started
 
     async def forget(self, run: str) -> None:
-        """Leave nothing behind that what is measured next would have to do with: no topics, no tables."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        """Leave nothing behind that what is measured next would have to do with: no topics of this run, no tables.
+
+        UnavailableError if the broker keeps a topic.
+        """
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=10_000)
         await admin.start()
         try:
-            await admin.delete_topics(topics(run))
+            response = await admin.delete_topics(topics(run))
         finally:
             await admin.close()
+        if any(code for _, code in response.topic_error_codes):
+            raise UnavailableError(f"the bare chain's topics stay, with what they hold: {response}")
         server = await asyncpg.connect(self._server_url)
         try:
             await server.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")

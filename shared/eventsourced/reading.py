@@ -36,8 +36,15 @@ class Attributes(msgspec.Struct, gc=False):
 
 
 _NAMES = (
-    *("ce_type", "ce_id", "ce_source", "ce_time", "ce_subject", "ce_lane", "ce_lanesequence"),
-    *("traceparent", "content-type"),
+    "ce_type",
+    "ce_id",
+    "ce_source",
+    "ce_time",
+    "ce_subject",
+    "ce_lane",
+    "ce_lanesequence",
+    "traceparent",
+    "content-type",
 )
 """Of the headers, in the order of the attributes."""
 

@@ -364,8 +364,8 @@ class Running:
 
         def taken(lane: Position) -> bool:
             topic = topics.get(lane[0], "")
-            partitions: set[int] = (consumer.partitions_for_topic(topic) if behind else None) or set()
-            return bool(partitions) and behind.get(TopicPartition(topic, lane[1] % len(partitions))) == 0
+            partitions = len(consumer.partitions_for_topic(topic) or ()) if behind else 0
+            return partitions > 0 and behind.get(TopicPartition(topic, lane[1] % partitions)) == 0
 
         return taken
 

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.service import Service
 from tests.connected.support_engine import OpenReplica, counting_service, eventually, receipting_service
-from tests.engine.records import Record, body_of, headers_of, placed
+from tests.engine.records import order_record
 
 pytestmark = pytest.mark.connected
 
 RECORDS = 50
+CUSTOMERS = ("C-1", "C-2")
+"""Of two lanes: as with partitions, none belongs to two replicas."""
 PATIENCE_SECONDS = 8.0
 """Less than a session of ours may hold a lock without asking anything."""
 WAITING = """
@@ -30,8 +31,9 @@ async def test_replicas_come_to_their_last_statement_while_another_writes_and_do
     replicas = [await open_replica(service) for _ in range(2)]
     async with asyncio.TaskGroup() as hearing, replicas[0].pool.acquire() as another, another.transaction():
         await another.execute("SELECT lock_store()")
-        for n, each in enumerate(replicas):
-            hearing.create_task(each.consumer.handle(_batch(n)))
+        for customer, each in zip(CUSTOMERS, replicas, strict=True):
+            batch = [order_record(n, customer) for n in range(1, RECORDS + 1)]
+            hearing.create_task(each.consumer.handle(batch))
         waiting = await eventually(lambda: _waiting(replicas[1].pool, len(replicas)), PATIENCE_SECONDS)
     assert all(query.startswith("WITH written AS") for query in waiting), waiting
     assert [each.work.conflicts for each in replicas] == [0, 0]
@@ -42,12 +44,3 @@ async def _waiting(pool: Any, number: int) -> list[str]:
     """What is asked by those who wait, once they are so many."""
     queries = [query for (query,) in await pool.fetch(WAITING)]
     return queries if len(queries) == number else []
-
-
-def _batch(lane: int) -> list[Record]:
-    """As with partitions: no lane belongs to two replicas."""
-    key = next(key for n in range(1_000) if lane_of(key := f"C-{n}") == lane)
-    return [
-        Record(body_of(placed(f"L{lane}-{n}", key)), headers_of(f"order-L{lane}-{n}@1", lane, n), key=key.encode())
-        for n in range(1, RECORDS + 1)
-    ]

@@ -85,8 +85,16 @@ def test_no_record_whatever_makes_reading_or_translating_raise(record: Record) -
 
 
 OF_A_RELAY = (
-    *("ce_type", "ce_id", "ce_source", "ce_specversion", "ce_time", "ce_subject", "ce_lane", "ce_lanesequence"),
-    *("traceparent", "content-type"),
+    "ce_type",
+    "ce_id",
+    "ce_source",
+    "ce_specversion",
+    "ce_time",
+    "ce_subject",
+    "ce_lane",
+    "ce_lanesequence",
+    "traceparent",
+    "content-type",
 )
 as_a_relay_writes = st.tuples(*(st.tuples(st.just(name), values) for name in OF_A_RELAY))
 in_any_order = st.lists(st.tuples(st.sampled_from(OF_A_RELAY), values), min_size=9, max_size=11)
