@@ -15,7 +15,7 @@ from o2c.bench.http_load import REPEATED_EVERY, Sender, connected, orders_to_pos
 from o2c.bench.orders import Mix, generate, ordinary, registered
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured
-from o2c.bench.scenarios import FOR_KAFKA, SCENARIOS, flat, http, replicas, scenario
+from o2c.bench.scenarios import FOR_KAFKA, SCENARIOS, flat, http, replicas, scenario, telemetry
 from o2c.bench.scenarios.hot import compared
 from o2c.bench.scenarios.latency import TimedWorld
 from o2c.bench.scenarios.sustained import Sample, growth, judged, parts_of
@@ -171,6 +171,17 @@ def test_an_old_system_is_compared_with_a_young_one_over_all_turns_without_the_d
     assert outcome.figures["cpu_ms_per_order_by_process"]["order"] == {"young": 6.0, "old": 7.2}
     assert [floor.kept for floor in outcome.floors] == [False]
     assert not outcome.wrong
+
+
+def test_telemetry_is_compared_with_none_over_all_turns_and_must_have_reached_the_collector() -> None:
+    off = [measured(100, 400, 0.5, 0.5), measured(100, 400, 0.5, 0.7)]
+    on = [measured(100, 400, 0.6, 0.53), measured(100, 400, 0.6, 0.73)]
+    outcome = telemetry.compared({"off": off, "on": on}, 7)
+    assert outcome.figures["cpu_ratio"] == 1.05
+    assert outcome.figures["cpu_ms_per_order_by_process"]["order"] == {"off": 6.0, "on": 6.3}
+    assert [floor.kept for floor in outcome.floors] == [True]
+    assert not outcome.wrong
+    assert "collector" in telemetry.compared({"off": off, "on": on}, 0).wrong
 
 
 def test_two_replicas_are_compared_with_one_over_all_turns_of_a_service() -> None:

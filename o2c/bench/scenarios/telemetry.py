@@ -1,64 +1,63 @@
 """What telemetry costs: the whole cycle with traces, a collector and somebody who scrapes, and without, in turns."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from o2c.bench.asked import SEED, Asked
-from o2c.bench.orders import customers, generate
+from o2c.bench.asked import Asked
+from o2c.bench.orders import lasting
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured, Rig, rig
-from o2c.outside.world import World
+from o2c.bench.turns import carried, cpu_by_process, cpu_of_stack, in_turns
+from o2c.stack import Stack, StackOptions
 
-ORDERS = 4_000
+WINDOW = 3_000
+FIRST = 1_000
+"""Orders that both carry before the first turn, for connections and caches."""
 TRACE_RATIO = 0.01
 SCRAPE_SECONDS = 5.0
 RATIO_MAX = 1.05
-TURNS = ("off", "on", "on", "off")
-"""The machine's pace changes slowly: so it falls on both alike."""
 
 
 async def telemetry(asked: Asked) -> Outcome:
     """CPU per order with telemetry (1 % of the traces sampled, metrics asked every 5 s), times that without."""
-    measured: dict[str, list[Measured]] = {"off": [], "on": []}
+    mix = lasting()
     async with sink() as collector:
-        for number, turn in enumerate(TURNS, 1):
-            environment = {"O2C_OTLP_ENDPOINT": collector.endpoint if turn == "on" else ""}
-            environment |= {"O2C_TRACE_RATIO": str(TRACE_RATIO)}
-            options = replace(asked.options, environment={**asked.options.environment, **environment})
-            measured[turn].append(
-                await _carried(replace(asked, options=options), f"{turn}, turn {number}", turn == "on")
-            )
+        telling = _with(asked.options, collector.endpoint)
+        silent = replace(_with(asked.options, ""), home=asked.options.home / "off")
+        async with rig(telling, asked.watch) as on, rig(silent, asked.watch) as off, scraping(on):
+            stacks = {"off": off, "on": on}
+            for turn, stack in stacks.items():
+                await carried(stack, asked, mix, FIRST, 1, f"{turn}, the first {FIRST:,} orders", new=True)
+            measured = await in_turns(stacks, asked, mix, asked.orders or WINDOW)
+    Stack.wipe(silent.home)
     return compared(measured, collector.taken)
 
 
-async def _carried(asked: Asked, what: str, scraped: bool) -> Measured:
-    orders = asked.orders or ORDERS
-    world = World(customers(orders), generate(orders, seed=SEED), asked.course())
-    async with rig(asked.options, asked.watch) as stack, scraping(stack) if scraped else nullcontext():
-        return await stack.carry(world, what)
+def _with(options: StackOptions, endpoint: str) -> StackOptions:
+    """The options of a stack whose services tell this collector; none of them without one."""
+    return replace(
+        options,
+        environment={**options.environment, "O2C_OTLP_ENDPOINT": endpoint, "O2C_TRACE_RATIO": str(TRACE_RATIO)},
+    )
 
 
-def compared(measured: dict[str, list[Measured]], taken: int) -> Outcome:
+def compared(measured: Mapping[str, Sequence[Measured]], taken: int) -> Outcome:
     """The turns beside each other. `taken`: requests that the collector had."""
-    cpu = {turn: sum(each.cpu_ms_per_order for each in of) / len(of) for turn, of in measured.items()}
-    pace = {turn: sum(each.orders_per_second for each in of) / len(of) for turn, of in measured.items()}
-    ratio = round(cpu["on"] / max(cpu["off"], 1e-9), 3)
+    ratio = round(cpu_of_stack(measured["on"]) / max(cpu_of_stack(measured["off"]), 1e-9), 3)
+    by_process = {turn: cpu_by_process(of) for turn, of in measured.items()}
     figures: dict[str, Any] = {
-        "orders": sum(each.orders for of in measured.values() for each in of),
+        **{f"{turn}_turn_{n}": each.as_json() for turn, of in measured.items() for n, each in enumerate(of, 1)},
         "trace_ratio": TRACE_RATIO,
         "requests_to_collector": taken,
-        "cpu_ms_per_order": {turn: round(ms, 3) for turn, ms in cpu.items()},
-        "orders_per_second": {turn: round(each, 1) for turn, each in pace.items()},
-        "cpu_ms_per_order_of_turns": {
-            turn: {f"turn {n}": round(each.cpu_ms_per_order, 3) for n, each in enumerate(of, 1)}
-            for turn, of in measured.items()
-        },
         "cpu_ratio": ratio,
+        "cpu_ms_per_order_by_process": {
+            name: {turn: round(of[name], 3) for turn, of in by_process.items()} for name in by_process["on"]
+        },
     }
     missing = next((each.missing for of in measured.values() for each in of if each.missing), "")
     wrong = missing or ("" if taken else "nothing came to the collector")
