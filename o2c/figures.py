@@ -53,9 +53,13 @@ def tree_usage(pid: int) -> Usage:
 def descendants(pid: int) -> list[int]:
     """The running children of a process, and theirs."""
     children: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())  # `glob` fails on a process that ends meanwhile
+    except OSError:
+        return []
+    for task in tasks:
         try:
-            children += [int(child) for child in task.read_text().split()]
+            children += [int(child) for child in (task / "children").read_text().split()]
         except OSError:
             continue  # the thread ended while we looked
     return children + [grandchild for child in children for grandchild in descendants(child)]
