@@ -37,7 +37,10 @@ class InMemory:
         return self._known(decider.stream(key))[0]
 
     def _known(self, stream: str) -> tuple[Any, int]:
-        return self.states.get(stream, (self._deciders[stream.partition("-")[0]].initial, 0))
+        known = self.states.get(stream)
+        if known is None:  # a decider's name may have a hyphen of its own
+            known = next((each.initial, 0) for name, each in self._deciders.items() if stream.startswith(f"{name}-"))
+        return known
 
     def _run(self, commands: Sequence[To[Any]]) -> Work:
         work = Work(commands)

@@ -23,6 +23,7 @@ from shared.eventsourced.fresh import Appended
 from shared.eventsourced.gathering import Gathering
 from shared.eventsourced.hearing import Translator
 from shared.eventsourced.policy import Heard, no_reactions
+from shared.eventsourced.projecting import MessageProjection
 from shared.eventsourced.reading import Decoders, read
 from shared.eventsourced.retrying import Letters
 from shared.eventsourced.service import Service
@@ -97,7 +98,8 @@ class Replica:
         self.store = Store(StateCache(1_000 * cached))
         self.work = UnitOfWork(service, pool, self.store, on_commit=self._committed)
         self.queue = CommandQueue(self.work, pool, self.store, queued_max=1_000, batch_max=500)
-        translator = Translator(service.hears, (), Decoders(contracts(), service.hears))
+        projections = [p for p in service.projections if isinstance(p, MessageProjection)]
+        translator = Translator(service.hears, projections, Decoders(contracts(), service.hears))
         topics = {contract_of(message).topic for message in service.hears}
         speakers = {s.topic: s.name for s in SPEAKERS.values() if s.topic in topics}
         self.consumer = Consumer(self.work, translator, speakers, self.read_positions, body_bytes_max=1_000_000)
@@ -131,6 +133,16 @@ class Replica:
 
 
 OpenReplica = Callable[..., Awaitable[Replica]]
+_WAITING_TO_WRITE = """
+SELECT query FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'
+"""
+
+
+async def waiting_to_write(pool: Any, number: int) -> list[str]:
+    """What is asked by those who wait for somebody else's writing, once they are so many."""
+    queries = [query for (query,) in await pool.fetch(_WAITING_TO_WRITE)]
+    return queries if len(queries) == number else []
 
 
 # ---- listeners that count

@@ -39,12 +39,14 @@ def body_of(message: object) -> bytes:
     return msgspec.json.encode(message)
 
 
-def headers_of(message_id: str, lane: int, sequence: int, kind: str = "o2c.order.OrderPlaced.v1") -> Headers:
+def headers_of(
+    message_id: str, lane: int, sequence: int, kind: str = "o2c.order.OrderPlaced.v1", speaker: str = "order"
+) -> Headers:
     """The headers that a relay gives a message with a position."""
     return (
         ("ce_type", kind.encode()),
         ("ce_id", message_id.encode()),
-        ("ce_source", b"/o2c/order"),
+        ("ce_source", f"/o2c/{speaker}".encode()),
         ("ce_lane", b"%d" % lane),
         ("ce_lanesequence", b"%d" % sequence),
     )
