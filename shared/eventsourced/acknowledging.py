@@ -88,8 +88,8 @@ class Acknowledging(ConsumerRebalanceListener):  # type: ignore[misc]
         untold, self._untold = self._untold, {}
         ours = self._consumer.assignment() if untold else set()
         offsets = {partition: offset for partition, offset in untold.items() if partition in ours}
-        if offsets:
-            await self._commit(self._consumer, offsets)
+        if offsets and not await self._commit(self._consumer, offsets):
+            self._untold = offsets | self._untold  # with the next ones
 
     async def _commit(self, consumer: Any, offsets: dict[TopicPartition, int] | None) -> bool:
         """`offsets`: None for all that was taken. Whether Kafka has it."""

@@ -6,8 +6,8 @@ import msgspec
 
 from shared.eventsourced.facts import Recorded
 
-FACTS_MAX = 10_000
-"""How many facts are kept for a relay that falls behind; what is more, it reads from the store."""
+FACTS_BYTES_MAX = 8_000_000
+"""How much is kept for a relay that falls behind, as it is stored; what is more, it reads from the store."""
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):
@@ -19,11 +19,15 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Appended(msgspec.Struct, frozen=True, gc=False):
-    """What one transaction appended: the notification ids behind `after` up to `upto`, and the public ones of them."""
+    """What one transaction appended: the notification ids behind `after` up to `upto`, and the public ones of them.
+
+    `size`: bytes of all its facts, as they are stored.
+    """
 
     after: int
     upto: int
     public: Sequence[Placed]
+    size: int
 
 
 class Fresh:
@@ -31,13 +35,13 @@ class Fresh:
 
     def __init__(self) -> None:
         self._appended: dict[int, Appended] = {}
-        self._facts = 0
+        self._size = 0
 
     def put(self, appended: Appended) -> None:
-        """Keep a committed transaction, unless there are too many."""
-        if self._facts < FACTS_MAX:
+        """Keep a committed transaction, unless there is too much."""
+        if self._size < FACTS_BYTES_MAX:
             self._appended[appended.after] = appended
-            self._facts += appended.upto - appended.after
+            self._size += appended.size
 
     def take(self, cursor: int, facts_max: int) -> tuple[int, list[Placed]] | None:
         """What follows the cursor without a hole: (last id, public facts), about `facts_max` at most. None: unknown."""
@@ -55,11 +59,12 @@ class Fresh:
 
     def clear(self) -> None:
         self._appended.clear()
-        self._facts = 0
+        self._size = 0
 
     def _drop(self, appended: Appended) -> None:
         del self._appended[appended.after]
-        self._facts -= appended.upto - appended.after
+        self._size -= appended.size
 
     def __len__(self) -> int:
-        return self._facts
+        """Transactions that are kept."""
+        return len(self._appended)

@@ -222,11 +222,16 @@ def _open_structured(received: Received) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         received.poison = ContractError([Problem("", "envelope", f"no CloudEvent: {error}")])
         return
-    received.id, received.type, received.body = envelope.id, envelope.type, bytes(envelope.data)
+    received.body = bytes(envelope.data)
     for name in ("time", "subject", "traceparent"):
         setattr(received.attributes, name, getattr(envelope, name).encode("utf-8", "replace"))
-    if not all(text and text.isprintable() and len(text) <= ID_BYTES_MAX for text in (received.id, received.type)):
-        received.poison = ContractError([Problem("id", "characters", "id and type: 512 printable characters at most")])
+    given = [text.encode("utf-8", "replace") for text in (envelope.id, envelope.type)]
+    received.id, received.type = map(_text, given)  # what a letter keeps of them, if they are wrong
+    try:
+        for text, name in zip(given, ("id", "type"), strict=True):
+            _required(text, name)
+    except ContractError as error:
+        received.poison = error
 
 
 @lru_cache(maxsize=1024)  # the messages of one batch mostly share their instant

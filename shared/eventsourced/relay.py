@@ -9,7 +9,7 @@ process that is frozen, a host that is gone), and with its session a leader that
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -43,19 +43,28 @@ GATHER_SECONDS, ENOUGH = 0.015, 100
 CURSOR_SECONDS = 0.25
 """The cursor is stored so often, at most: who leads after a crash says again what was said since."""
 LEAVE_SECONDS_MAX = 1.0
-LETTERS_MAX = 200
-LETTER_BYTES_MAX = 200_000
-"""How much of a dead letter's key and body is told to the world: two must fit a batch, and the table has it whole."""
+LETTERS_MAX = 50
+LETTER_BYTES_MAX, LETTER_TEXT_MAX = 200_000, 4_000
+"""How much of a dead letter's key and body, and of its texts, is told to the world: the table has it whole."""
+READ_BYTES_MAX = 4_000_000
+"""How much of the store one query reads, or one fact that is larger: decoded and encoded, it takes five times that."""
+ASKED_SECONDS_MAX = 15.0
+"""Who has not heard what it asked for asks again sooner: an older request is of somebody else's time as leader."""
 SEARCH_IDS = 50_000
 """How many notification ids one query looks through, from the newest back, to find where to speak again from."""
 
 _PUBLIC_FACTS = """
-SELECT originator_id, originator_version, topic, state, lane, sequence FROM events
-WHERE notification_id > $1 AND notification_id <= $2 AND lane IS NOT NULL ORDER BY notification_id
+SELECT originator_id, originator_version, topic, state, lane, sequence, notification_id FROM (
+    SELECT *, sum(octet_length(state)) OVER (ORDER BY notification_id ROWS UNBOUNDED PRECEDING) AS bytes FROM events
+    WHERE notification_id > $1 AND notification_id <= $2 AND lane = ANY($3::smallint[])) AS facts
+WHERE bytes - octet_length(state) < $4 ORDER BY notification_id
 """
-_PUBLIC_FACTS_OF_LANES = """
-SELECT originator_id, originator_version, topic, state, lane, sequence FROM events
-WHERE notification_id > $1 AND notification_id <= $2 AND lane = ANY($3::smallint[]) ORDER BY notification_id
+
+_LETTERS = f"""
+SELECT id, code, topic, left(message_id, {LETTER_TEXT_MAX}) AS message_id, left(type, {LETTER_TEXT_MAX}) AS type,
+       left(reason, {LETTER_TEXT_MAX}) AS reason, substring(body FOR {LETTER_BYTES_MAX}) AS body,
+       coalesce(substring(key FOR {LETTER_BYTES_MAX}), '') AS key
+FROM dead_letters WHERE id > $1 ORDER BY id LIMIT {LETTERS_MAX}
 """
 
 _WAS_SAID = "SELECT EXISTS (SELECT FROM events WHERE topic = $1 AND lane IS NOT NULL)"
@@ -119,10 +128,11 @@ class Relay:
         self._again: dict[int, int] = {}
         self._again_cursor = 0
         self._asked: dict[int, int] = {}
+        self._asked_at = -math.inf
         self._replay = 0
         self._look = False
         self._read_at = -math.inf
-        self.leads = False
+        self.leads = self._finishing = False
         self.cursor = self._stored = self._head = self.sent = self.sent_again = 0
         self.fault: str | None = None
 
@@ -140,6 +150,7 @@ class Relay:
 
     def say_again(self, lanes: Mapping[int, int]) -> None:
         """Say every message of these lanes again, from these sequences on. Listeners drop what they know."""
+        self._asked_at = time.monotonic()
         for lane, sequence in lanes.items():
             self._asked[lane] = min(sequence, self._asked.get(lane, sequence))
         self._wake.set()
@@ -149,8 +160,13 @@ class Relay:
         self._look = True
         self._wake.set()
 
+    def finish(self) -> None:
+        """Nothing more is committed here: who leads says what is left and ends. Else `run` is to be cancelled."""
+        self._finishing = True
+        self._wake.set()
+
     async def run(self) -> None:
-        """Lead when nobody else does, publish, and start over after faults; ends only by cancellation."""
+        """Lead when nobody else does, publish, and start over after faults; ends by cancellation, or see `finish`."""
         backoff = Backoff()
         while True:
             producer = new_producer(self._servers)
@@ -168,6 +184,8 @@ class Relay:
                 self.leads, self.fault = True, None
                 backoff.reset()
                 await self._lead(connection, producer)
+                await self._leave(connection)
+                return
             except asyncio.CancelledError:
                 await self._leave(connection)
                 raise
@@ -182,9 +200,12 @@ class Relay:
                     connection.terminate()
 
     async def _lead(self, connection: Any, producer: AIOKafkaProducer) -> None:
+        """Say what is committed, again and again, until all is said that there will be."""
         await self._check_said(connection)
         self._fresh.clear()
-        self._replay = 0
+        self._again, self._replay = {}, 0
+        if time.monotonic() - self._asked_at > ASKED_SECONDS_MAX:
+            self._asked = {}
         self.cursor, letters = await connection.fetchrow("SELECT cursor, letters FROM relay")
         self._stored = self.cursor
         heads_at = stored_at = 0.0
@@ -193,6 +214,8 @@ class Relay:
             began, before = time.monotonic(), self.sent
             forward = await self._forward(connection, producer)
             few = self.sent - before < ENOUGH
+            if self._finishing and not forward:
+                return
             backward = await self._backward(connection, producer)
             now = time.monotonic()
             if self._stored < self.cursor and now - stored_at >= CURSOR_SECONDS:
@@ -240,7 +263,6 @@ class Relay:
         upto, public = fresh or await self._read(connection)
         if upto <= self.cursor:
             return False
-        public = [placed for placed in public if placed.lane not in self._again]  # that is said by `_backward`
         messages = [self._message(placed) for placed in public]
         watch = Lap()
         await self._send(producer, self._topic, messages)
@@ -255,11 +277,10 @@ class Relay:
         return True
 
     async def _store_cursor(self, connection: Any, upto: int) -> None:
-        """Whoever leads after a crash begins there, so nothing before it may be left to be said by `_backward`."""
-        cursor = min(upto, self._again_cursor) if self._again else upto
+        """Whoever leads after a crash begins there."""
         # Losing this little update only means that some is said twice, so it need not wait for the disk.
         await connection.execute(
-            f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = greatest(cursor, {cursor:d}); COMMIT"
+            f"BEGIN; SET LOCAL synchronous_commit = off; UPDATE relay SET cursor = greatest(cursor, {upto:d}); COMMIT"
         )
         self._stored = upto
 
@@ -270,11 +291,22 @@ class Relay:
         upto = min(head, self.cursor + self._records_max)
         if upto <= self.cursor:
             return self.cursor, []
+        upto, public = await self._facts(connection, self.cursor, upto, range(LANES))
         self._fresh.forget(upto)
-        return upto, [_placed(row) for row in await connection.fetch(_PUBLIC_FACTS, self.cursor, upto)]
+        return upto, public
+
+    async def _facts(self, connection: Any, after: int, upto: int, lanes: Iterable[int]) -> tuple[int, list[Placed]]:
+        """The public facts of these lanes behind `after`, up to `upto` or as far as one query reads; and how far."""
+        rows = await connection.fetch(_PUBLIC_FACTS, after, upto, list(lanes), READ_BYTES_MAX)
+        if sum(len(row["state"]) for row in rows) >= READ_BYTES_MAX:
+            upto = rows[-1]["notification_id"]
+        return upto, [_placed(row) for row in rows]
 
     async def _backward(self, connection: Any, producer: AIOKafkaProducer) -> bool:
-        """What listeners asked to hear again: a second cursor that runs up to the first, for the asked lanes only."""
+        """What listeners asked to hear again: a second cursor that runs up to the first, for the asked lanes only.
+
+        New facts of these lanes are said meanwhile, and once more in their place: who is behind takes them for a hole.
+        """
         if self._asked:
             asked = dict(self._asked)
             from_the_first = all(sequence == 1 for sequence in asked.values())
@@ -286,9 +318,9 @@ class Relay:
         if not self._again:
             return False
         upto = min(self.cursor, self._again_cursor + self._records_max)
-        rows = await connection.fetch(_PUBLIC_FACTS_OF_LANES, self._again_cursor, upto, list(self._again))
-        await self._send(producer, self._topic, [self._message(_placed(row)) for row in rows])
-        self.sent_again += len(rows)
+        upto, public = await self._facts(connection, self._again_cursor, upto, self._again)
+        await self._send(producer, self._topic, [self._message(placed) for placed in public])
+        self.sent_again += len(public)
         self._again_cursor = upto
         if upto >= self.cursor:
             self._again = {}
@@ -388,19 +420,14 @@ class Relay:
 
     async def _say_letters(self, connection: Any, producer: AIOKafkaProducer, after: int) -> int:
         """Tell the world about dead letters, at least once each; the table stays the truth."""
-        rows = await connection.fetch(
-            "SELECT id, message_id, type, code, reason, key, body, topic FROM dead_letters "
-            "WHERE id > $1 ORDER BY id LIMIT $2",
-            after,
-            LETTERS_MAX,
-        )
+        rows = await connection.fetch(_LETTERS, after)
         if not rows:
             return after
         letters = [
             Outgoing(
                 0,
-                (row["key"] or b"")[:LETTER_BYTES_MAX],
-                row["body"][:LETTER_BYTES_MAX],
+                row["key"],
+                row["body"],
                 [
                     ("o2c_letter", b"%d" % row["id"]),
                     ("o2c_code", row["code"].encode()),
@@ -419,7 +446,7 @@ class Relay:
 
 
 def _placed(row: Any) -> Placed:
-    stream, version, topic, state, lane, sequence = row
+    stream, version, topic, state, lane, sequence, _ = row
     try:
         return Placed(decode_fact(stream, version, topic, state), lane, sequence)
     except TopicError as error:

@@ -15,7 +15,10 @@ from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.values import Value
 
 _LETTERS = "SELECT * FROM dead_letters"
-_FOLLOWERS = _LETTERS + " WHERE stream = $1 AND stream <> '' AND id > $2 AND status = 'waiting' ORDER BY id LIMIT 1"
+_NEXT = """
+SELECT * FROM dead_letters WHERE stream = $1 AND stream <> '' AND id > $2 AND status IN ('parked', 'waiting')
+ORDER BY id LIMIT 1
+"""
 _OPEN = """
 SELECT stream, id, status FROM dead_letters WHERE status IN ('parked', 'waiting') AND (stream, id) > ($1, $2)
 ORDER BY stream, id LIMIT $3
@@ -70,15 +73,20 @@ class Letters:
             if failure:
                 return done, failure
             done += 1
-            letter = await self._pool.fetchrow(_FOLLOWERS, letter["stream"], letter["id"])
+            letter = await self._pool.fetchrow(_NEXT, letter["stream"], letter["id"])
+            if letter is not None and letter["status"] == "parked":
+                return done, letter["reason"]  # somebody else's try of it has just failed: those behind it wait
         return done, ""
 
     async def drop(self, letter_id: int) -> int:
         """Give a letter up for good, and try those behind it. Returns how many of those were done."""
         letter = await self._open_letter(letter_id)
         await _close(self._pool, letter_id, "dropped")
-        follower = await self._pool.fetchrow(_FOLLOWERS, letter["stream"], letter["id"])
-        return (await self.retry(follower["id"]))[0] if follower is not None else 0
+        follower = await self._pool.fetchrow(_NEXT, letter["stream"], letter["id"])
+        if follower is not None and follower["status"] == "waiting":
+            with suppress(ConflictError):  # somebody else was first with it, and goes on
+                return (await self.retry(follower["id"]))[0]
+        return 0
 
     async def sweep(self) -> None:
         """Take up letters that wait behind nothing any more (their predecessor went while they were being kept).

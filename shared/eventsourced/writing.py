@@ -111,7 +111,7 @@ async def write_batch(connection: Any, draft: Draft) -> Appended | None:
         for fact, place, number in zip(draft.facts, places, counted, strict=True)
         if place is not None and number is not None
     ]
-    return Appended(after, after + len(draft.facts), public)
+    return Appended(after, after + len(draft.facts), public, sum(len(state) for _, state in draft.encoded))
 
 
 def _places(lanes: Iterable[int | None]) -> tuple[list[int | None], list[int | None], dict[int, int]]:

@@ -53,6 +53,8 @@ ASKING_SECONDS_MAX = 3.0
 """How long commands wait at the start for Kafka to say how far the service has spoken."""
 STORE_ANSWER_SECONDS_MAX = 2.0
 """How long a probe waits for the store: less than the probe itself is waited for."""
+SAY_SECONDS_MAX = 2.0
+"""How long the end of a process waits for Kafka to take the last messages: who leads next would say them, too."""
 CLOSING_SECONDS_MAX = 5.0
 """How long closing any one thing may take, in the grace period or without one."""
 NEEDED_TO_ANSWER = frozenset({"store", "history", "process"})
@@ -285,6 +287,7 @@ class Running:
             asyncio.create_task(self._leave(starting)),
         ]
         await asyncio.wait(finishing, timeout=seconds_max)
+        await self._say_the_last()
         ending = [starting, *self._tasks.values(), *finishing]
         for task in ending:
             task.cancel()
@@ -304,6 +307,12 @@ class Running:
         if "commands" in self._tasks:
             await asyncio.wait([self._tasks["commands"]])
         await self.service.close()
+
+    async def _say_the_last(self) -> None:
+        """What was committed at the end is said by who leads now: a sending cut off is done again by who leads next."""
+        if self.relay.leads:
+            self.relay.finish()
+            await asyncio.wait([self._tasks["relay"]], timeout=min(SAY_SECONDS_MAX, self._left()))
 
     def _left(self) -> float:
         """Seconds for closing one more thing."""

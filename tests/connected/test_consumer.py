@@ -473,6 +473,42 @@ async def test_a_retry_whose_followers_are_done_by_another_meanwhile_has_nothing
     assert await parked.letters_open() == []
 
 
+async def test_a_retry_passes_over_no_letter_that_another_has_tried_in_vain_meanwhile(
+    parked: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await repair(parked)
+    first, second = await letter_id(parked, "order-P@1"), await letter_id(parked, "order-P@2")
+    tried = parked.letters._try
+
+    async def try_first(letter: Any) -> str:
+        failure = await tried(letter)
+        await parked.pool.execute("UPDATE dead_letters SET status = 'parked', reason = 'r' WHERE id = $1", second)
+        return failure
+
+    monkeypatch.setattr(parked.letters, "_try", try_first)
+    assert await parked.letters.retry(first) == (1, "r")
+    assert await coins(parked) == [12]
+    monkeypatch.undo()
+    assert await parked.letters.retry(second) == (2, "")
+    assert await coins(parked) == [12, 2, 3]
+
+
+async def test_a_letter_is_dropped_though_another_is_first_with_those_behind_it(
+    parked: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await letter_id(parked, "order-P@1"), await letter_id(parked, "order-P@2")
+    retry = parked.letters.retry
+
+    async def come_late(letter_id: int) -> tuple[int, str]:
+        assert letter_id == second
+        await retry(letter_id)
+        return await retry(letter_id)
+
+    monkeypatch.setattr(parked.letters, "retry", come_late)
+    assert await parked.letters.drop(first) == 0
+    assert await coins(parked) == [2, 3]
+
+
 async def test_a_sweep_leaves_to_others_what_they_take_care_of(
     parked: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """What one transaction's bound leaves over is done by itself, by however many replicas look for it."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +13,15 @@ from services.fulfillment.domain.stock import FOLLOW_UPS_MAX
 from services.fulfillment.policies import on_order_confirmed, on_receipt
 from shared.contracts.inbound import Receipt
 from shared.contracts.orders import OrderConfirmed, OrderLine
+from shared.eventsourced.decider import To
 from shared.eventsourced.migrating import migrate
 from shared.eventsourced.policy import Heard
 from shared.eventsourced.store import connect_pool
+from shared.eventsourced.unit_of_work import Batch
 from shared.frame.due import do_what_is_due
 from shared.settings import Settings
 from tests.connected.support_engine import Replica, eventually
+from tests.engine.toy import AddCoins, jar
 
 pytestmark = pytest.mark.connected
 AT = datetime(2026, 3, 31, 14, 30, tzinfo=UTC)
@@ -54,6 +58,26 @@ async def test_one_receipt_fills_every_order_that_waits(fresh_database: Any, mon
     assert await house.pool.fetchval(filled) == 48
     for pool in pools:
         pool.terminate()
+
+
+async def test_what_cannot_be_written_does_not_keep_others_from_what_is_due_to_them(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replica.work.run
+
+    async def unwritable(batch: Batch) -> None:
+        if batch.works[0].commands[0].key == "C-1":
+            raise asyncpg.DataError("no such day")
+        await run(batch)
+
+    async def due(_: Any) -> list[To[Any]]:
+        return [To(jar, customer, AddCoins(customer, "O-1", 1)) for customer in ("C-1", "C-2")]
+
+    monkeypatch.setattr(replica.work, "run", unwritable)
+    looking = asyncio.create_task(do_what_is_due(replace(replica.service, due=due), replica.queue, replica.work))
+    await eventually(lambda: replica.pool.fetchval("SELECT count(*) FROM events WHERE originator_id = 'jar-C-2'"))
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
 
 
 async def level(house: Replica) -> tuple[int, ...]:

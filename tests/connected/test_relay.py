@@ -15,7 +15,7 @@ from shared.eventsourced import reading
 from shared.eventsourced.decider import To
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.reading import read
-from shared.eventsourced.relay import Relay
+from shared.eventsourced.relay import ASKED_SECONDS_MAX, LETTER_TEXT_MAX, Relay
 from shared.eventsourced.unit_of_work import Batch
 from shared.eventsourced.work import Work
 from shared.kafka import CONTROL_TOPIC, dead_letter_topic, ensure_topics, new_producer
@@ -287,6 +287,73 @@ async def test_what_is_asked_again_while_more_is_being_said_leaves_no_hole(
     assert {lane: first_hearing(sequences)[-1] for lane, sequences in lanes.items()} == dict.fromkeys(lanes, 20)
 
 
+async def test_new_facts_are_said_at_once_however_long_what_was_said_is_said_again(
+    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = await fresh_broker()
+    await say(replica, 120)
+    relay, long = new_relay(database, servers, records_max=20), asyncio.Event()
+    backward = relay._backward
+
+    async def held(connection: Any, producer: Any) -> bool:
+        return await backward(connection, producer) if not relay._again or long.is_set() else False
+
+    async with led(relay):
+        await eventually(true(lambda: relay.cursor == 240))
+        monkeypatch.setattr(relay, "_backward", held)
+        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 1))
+        await eventually(true(lambda: relay._again))
+        await say(replica, 12, start=120)
+        await eventually(true(lambda: relay.sent == 132))
+        assert relay.sent_again <= 20
+        long.set()
+        await eventually(true(lambda: not relay._again))
+    for sequences in (await said(servers)).values():
+        assert sequences.index(11) < len(sequences) - 1  # before the end of what was said again, and with it once more
+        assert first_hearing(sequences) == list(range(1, 12))
+
+
+async def test_who_leads_after_a_long_time_does_not_say_again_what_was_asked_of_the_leader_then(
+    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = await fresh_broker()
+    await say(replica, 24)
+    late, soon = new_relay(database, servers), new_relay(database, servers)
+    for relay in (late, soon):
+        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 1))
+    late._asked_at -= ASKED_SECONDS_MAX
+    async with led(late):
+        await eventually(true(lambda: late.cursor == 48 and not late.backlog))
+        assert not late.sent_again
+    async with led(soon):
+        await eventually(true(lambda: soon.sent_again == 24))
+
+
+async def test_large_facts_are_read_some_at_a_time(
+    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = await fresh_broker()
+    await say(replica, 60)
+    size = await replica.pool.fetchval("SELECT max(octet_length(state)) FROM events")
+    monkeypatch.setattr("shared.eventsourced.relay.READ_BYTES_MAX", 3 * size)
+    relay, read = new_relay(database, servers), list[int]()
+    facts = relay._facts
+
+    async def noted(*asked: Any) -> Any:
+        upto, public = await facts(*asked)
+        read.append(len(public))
+        return upto, public
+
+    monkeypatch.setattr(relay, "_facts", noted)
+    async with led(relay):
+        await eventually(true(lambda: relay.cursor == 120))
+        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 1))
+        await eventually(true(lambda: relay.sent_again == 60))
+    assert sum(read) == 120
+    assert max(read) <= 6  # what is smaller than the largest
+    assert set(map(tuple, (await said(servers)).values())) == {(*range(1, 6), *range(1, 6))}
+
+
 async def test_a_frozen_leaders_lock_ends_with_its_lease_and_so_does_its_hold_on_the_cursor(
     replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +404,8 @@ async def test_a_dead_letter_of_any_size_is_told_and_the_relay_goes_on(
     servers = await fresh_broker()
     big = [Record(b"%d" % n * 950_000, (("ce_id", b"i-%d" % n),), INBOUND, key=b"k" * 300_000) for n in range(3)]
     await replica.consumer.handle(big)
+    text = "x" * 990_000
+    await replica.pool.execute("UPDATE dead_letters SET message_id = $1, type = $1, reason = $1 WHERE id = 3", text)
     relay = new_relay(database, servers)
     async with led(relay):
         await eventually(lambda: _letters_told(replica, 3))
@@ -344,12 +413,64 @@ async def test_a_dead_letter_of_any_size_is_told_and_the_relay_goes_on(
         await eventually(true(lambda: relay.sent == 12))
     assert relay.fault is None
     told = await everything_on(servers, dead_letter_topic("credit"))
-    assert [dict(record.headers)["ce_id"] for record in told] == [b"i-0", b"i-1", b"i-2"]
+    assert [dict(record.headers)["ce_id"] for record in told] == [b"i-0", b"i-1", text[:LETTER_TEXT_MAX].encode()]
 
 
 async def _letters_told(replica: Replica, last: int) -> bool:
     told: int = await replica.pool.fetchval("SELECT letters FROM relay")
     return told >= last
+
+
+# ---- the process ends
+
+
+async def test_who_is_told_to_finish_while_it_sends_says_all_and_leaves_nothing_to_say_again(
+    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = await fresh_broker()
+    relay = new_relay(database, servers)
+    replica.on_commit = relay.committed
+    sending, release, send_now = asyncio.Event(), asyncio.Event(), Relay._send
+
+    async def held(self: Relay, producer: Any, topic: str, messages: Any) -> None:
+        if messages and topic == TOPIC:
+            sending.set()
+            await release.wait()
+        await send_now(self, producer, topic, messages)
+
+    monkeypatch.setattr(Relay, "_send", held)
+    leading = asyncio.create_task(relay.run())
+    await eventually(true(lambda: relay.leads))
+    await say(replica, 12)
+    await sending.wait()
+    await say(replica, 12, start=12)
+    relay.finish()
+    release.set()
+    async with asyncio.timeout(30):
+        await leading
+    assert await replica.pool.fetchval("SELECT cursor FROM relay") == 48
+    assert await said(servers) == {lane_of(customer): [1, 2] for customer in CUSTOMERS}
+
+
+async def test_a_process_that_stops_says_what_it_has_committed_last(
+    database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_now = Relay._send
+
+    async def no_sooner_than_at_the_end(self: Relay, producer: Any, topic: str, messages: Any) -> None:
+        while messages and topic == TOPIC and not self._finishing:
+            await asyncio.sleep(0.01)
+        await send_now(self, producer, topic, messages)
+
+    monkeypatch.setattr(Relay, "_send", no_sooner_than_at_the_end)
+    servers = await fresh_broker()
+    async with running(toy_service(hears={}), database.settings(servers)) as process:
+        await eventually(true(lambda: process.relay.leads))
+        await process.commands.execute(To(jar, "C-1", AddCoins("C-1", "O-1", 1)))
+    connection = await asyncpg.connect(database.dsn)
+    assert await connection.fetchval("SELECT cursor = (SELECT max(notification_id) FROM events) FROM relay")
+    await connection.close()
+    assert await said(servers) == {lane_of("C-1"): [1]}
 
 
 # ---- the broker goes away

@@ -143,6 +143,19 @@ async def test_what_kafka_refuses_is_told_later(acknowledging: Acknowledging, cl
     assert client.told == [client.taken]
 
 
+async def test_what_kafka_refuses_under_load_is_told_with_the_next_batch(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    """The partition that it is of may rest from then on, while others do not."""
+    monkeypatch.setattr(module, "TELL_SECONDS", 0.0)
+    acknowledging = Acknowledging()
+    client.refuses = True
+    await heard(acknowledging, client, Heard(4), Heard(9, partition=1))
+    client.refuses = False
+    await heard(acknowledging, client, Heard(5))
+    assert client.told == [{ONE: 6, TWO: 10}]
+
+
 async def test_nobody_waits_without_end_for_a_coordinator_that_is_away(
     acknowledging: Acknowledging, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.eventsourced.facts import Meta, Recorded
-from shared.eventsourced.fresh import FACTS_MAX, Appended, Fresh, Placed
+from shared.eventsourced.fresh import FACTS_BYTES_MAX, Appended, Fresh, Placed
 
 
 def appended(after: int, upto: int) -> Appended:
     """A transaction whose facts are all public, with their ids as sequences."""
     public = [Placed(Recorded("jar", n, None, Meta(0)), 0, n) for n in range(after + 1, upto + 1)]
-    return Appended(after, upto, public)
+    return Appended(after, upto, public, upto - after)
 
 
 def ids(taken: tuple[int, list[Placed]] | None) -> list[int] | None:
@@ -46,15 +46,18 @@ def test_what_was_read_from_the_store_is_forgotten() -> None:
     fresh.put(appended(0, 2))
     fresh.put(appended(2, 5))
     fresh.forget(2)
-    assert len(fresh) == 3
+    assert len(fresh) == 1
     assert ids(fresh.take(2, 10)) == [3, 4, 5]
 
 
 def test_a_relay_that_falls_behind_is_handed_no_more_than_the_limit() -> None:
     fresh = Fresh()
-    for after in range(0, 3 * FACTS_MAX, 1_000):
-        fresh.put(Appended(after, after + 1_000, ()))
-    assert len(fresh) == FACTS_MAX
+    for after in range(24):
+        fresh.put(Appended(after, after + 1, (), FACTS_BYTES_MAX // 8))
+    assert len(fresh) == 8
+    fresh.take(0, 4)
+    fresh.put(Appended(24, 25, (), 1))
+    assert len(fresh) == 5
 
 
 @given(st.permutations(range(12)), st.sets(st.integers(0, 11)), st.integers(1, 5))

@@ -1,5 +1,6 @@
 """Records in any condition are read without a raise; what is wrong with them is a reason, not an accident."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -195,6 +196,16 @@ def test_an_event_whose_type_is_named_by_an_empty_header_alone_is_structured_too
     event = {"id": "i", "type": "o2c.order.OrderPlaced.v1", "data": msgspec.Raw(b"{}")}
     received = read_one(body_of(event), (*STRUCTURED, ("ce_type", kind)), INBOUND)
     assert (received.id, received.poison) == ("i", None)
+
+
+@pytest.mark.parametrize("wrong", ["x" * (ID_BYTES_MAX + 1), "ü" * 300, "i\n", "i\x00", ""])
+@pytest.mark.parametrize("name", ["id", "type"])
+def test_a_structured_event_whose_id_or_type_is_none_is_poison_and_keeps_little_of_it(name: str, wrong: str) -> None:
+    event = {"id": "i", "type": "o2c.order.OrderPlaced.v1", "data": {}, name: wrong}
+    received = read_one(json.dumps(event, ensure_ascii=False).encode(), STRUCTURED, INBOUND)
+    assert problem_of(received)[0] == name
+    assert max(len(received.id), len(received.type)) <= ID_BYTES_MAX
+    assert "\x00" not in received.id + received.type
 
 
 def test_a_structured_event_on_a_speakers_topic_has_no_position_and_is_not_taken() -> None:
