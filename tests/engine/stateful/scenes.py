@@ -263,6 +263,7 @@ async def left(system: System, crash: Crash | None) -> None:
     """A relay ends before it has stored how far it came."""
     await system.hear(1, [order(A, n, "S", 2) for n in range(1, 5)])
     await system.relay(0, crash, leaving=True)
+        system.stops = STANDING_STOPS + 1
     await system.relay(1)
     assert {(m.lane, m.sequence) for m in system.tape.said()} == {(LANE, n) for n in range(1, 9)}
 

@@ -170,7 +170,7 @@ class System(Comparing[Process]):
         await self.until_gone()
         await self.observer.execute(_RESET)
         self.world, self.tape, self.between = World(self.numbered), Tape(), None
-        self.known, self.letter_ids, self.struck = [], [], False
+        self.known, self.letter_ids, self.struck, self.stops = [], [], False, 0
         self.processes = [
             Process(number, self.dsn, self.numbered, process.pool, self.cached)
             for number, process in enumerate(self.processes)
@@ -416,9 +416,9 @@ class System(Comparing[Process]):
             turns = len(self.tape.heads()) + 2
             while steps.crash is not None and not task.done() and 0 < len(self.tape.heads()) < turns:
                 await asyncio.sleep(0.001)  # a relay that has nothing to do is struck as well
-        finished = not task.done()
+        finished, before = not task.done(), steps.stops if leaving else 0
         if leaving and crash is not None:
-            steps.crash = replace(crash, at=steps.stops + crash.at)
+            steps.crash = replace(crash, at=before + crash.at)
         steps.end()
         (result,) = await steps.results()
         assert isinstance(result, asyncio.CancelledError), repr(result)
@@ -439,6 +439,8 @@ class System(Comparing[Process]):
         async def resign() -> None:
             await asyncio.sleep(seconds)
             await leader.close()
+        if crash is not None:
+            self.stops -= before
 
         resigning = asyncio.create_task(resign())
         yield
