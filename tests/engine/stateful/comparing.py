@@ -129,6 +129,8 @@ class Comparing(Generic[P]):
                 jars[key if kind == "jar" else f"heap {key}"] = state.total_minor, len(state.coins)
         found = await self.observer.fetch("SELECT customer_id, total_minor, coins FROM jars")
         assert {row[0]: tuple(row[1:]) for row in found} == jars
+        found = await self.observer.fetch("SELECT customer_id, messages, amount_minor FROM noted")
+        assert {row[0]: tuple(row[1:]) for row in found} == self.world.notes()
         assert (await self.observer.fetchval("SELECT last FROM number_series") or 0) == self.world.taken()
 
     async def _check_tape(self) -> None:

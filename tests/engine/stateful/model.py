@@ -11,6 +11,7 @@ from typing import Any
 from shared.errors import ConflictError
 from shared.eventsourced.decider import To
 from shared.eventsourced.facts import Meta, Recorded
+from shared.eventsourced.projecting import Row
 from shared.eventsourced.publishing import lane_of
 from shared.eventsourced.restoring import Lost, Said
 from shared.values import evolved
@@ -25,13 +26,17 @@ Stored = tuple[str, Any]
 
 @dataclass(frozen=True)
 class Spoken:
-    """A message to be heard. `sequence` 0: from outside, without a position. `follows`: its speaker's stream, or ""."""
+    """A message to be heard. `sequence` 0: from outside, without a position. `follows`: its speaker's stream, or "".
+
+    `notes`: the rows that follow from it alone.
+    """
 
     id: str
     lane: int
     sequence: int
     follows: str
     commands: tuple[To[Any], ...]
+    notes: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class World:
-    """Facts in commit order, how far each lane was heard, and the letters in their order."""
+    """Facts in commit order, how far each lane was heard, the letters in their order, and every note that was taken."""
 
     numbered: bool
     facts: tuple[Stored, ...] = ()
     positions: dict[int, int] = field(default_factory=dict)
     letters: tuple[Kept, ...] = ()
+    noted: tuple[Row, ...] = ()
 
     def of(self, stream: str) -> list[Any]:
         """The facts of one stream."""
@@ -70,6 +76,14 @@ class World:
     def open(self) -> list[Kept]:
         """Letters that are neither done nor dropped."""
         return [kept for kept in self.letters if kept.status in OPEN]
+
+    def notes(self) -> dict[str, tuple[int, int]]:
+        """What the notes of each customer add up to."""
+        sums: dict[str, tuple[int, int]] = {}
+        for customer, messages, amount in self.noted:
+            before = sums.get(customer, (0, 0))
+            sums[customer] = before[0] + messages, before[1] + amount
+        return sums
 
 
 Step = Callable[[World], Sequence[World]]
@@ -106,6 +120,12 @@ def decided(world: World, commands: Sequence[To[Any]]) -> World:
     return world
 
 
+def worked(world: World, message: Spoken) -> World:
+    """The world after a message that is worked: its notes are taken only if nothing that it asks for fails."""
+    world = decided(world, message.commands)
+    return replace(world, noted=(*world.noted, *message.notes))
+
+
 def commanded(to: To[Any], answer: Any) -> Step:
     """A command over HTTP. `answer`: its Outcome, the error it was refused with, or None when nobody knows."""
 
@@ -140,7 +160,7 @@ def hearing(message: Spoken) -> Step:
         if message.follows and any(kept.message.follows == message.follows for kept in world.open()):
             return [_keep(world, message, "waiting")]
         try:
-            return [decided(world, message.commands)]
+            return [worked(world, message)]
         except Exception:
             return [_keep(world, message, "parked")]
 
@@ -210,7 +230,7 @@ def _trying(at: int) -> Step:
         if open_before(world, at):
             return [world]  # one before it has failed
         try:
-            return [_closed(decided(world, world.letters[at].message.commands), at, "done")]
+            return [_closed(worked(world, world.letters[at].message), at, "done")]
         except Exception:
             return [_closed(world, at, "parked")]
 

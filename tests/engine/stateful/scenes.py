@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.eventsourced.decider import To
 from tests.engine.stateful.model import Thread
-from tests.engine.stateful.service import UNWRITABLE, heap
+from tests.engine.stateful.service import FREE, UNWRITABLE, heap
 from tests.engine.stateful.stepping import AwaitPoint, Crash, loads
 from tests.engine.stateful.system import CUSTOMERS, LANE, OTHER_LANE, System, order, outside
 from tests.engine.toy import AddCoins, WriteReceipt, jar
@@ -118,6 +118,17 @@ async def raced(system: System, crash: Crash | None) -> None:
     await system.settle(*heard, *others)
     await system.hear(0, more)
     assert system.world.positions[OTHER_LANE] == 3
+
+
+async def only_noted(system: System, crash: Crash | None) -> None:
+    """Messages lead to rows that add up, and to no fact; the other process has heard one of them meanwhile."""
+    free = [order(A, n, "S", FREE) for n in (1, 2, 3)]
+    await system.hear(0, free[:1])
+    await system.hear(1, free[:2])
+    await system.hear(0, [*free[1:], order(B, 1, "S", FREE)], crash)
+    await system.hear(1, free)
+    assert system.world.positions[LANE] == 3
+    assert not system.world.facts
 
 
 ENDED = 4
@@ -252,6 +263,7 @@ async def replayed(system: System, crash: Crash | None) -> None:
 async def standing_by(system: System, crash: Crash | None) -> None:
     """A relay that does not lead yet. What it does when it leads is another scene."""
     if crash is not None and crash.at > STANDING_STOPS:
+        system.stops = STANDING_STOPS + 1
         return
     await system.hear(1, FIRST)
     async with system.led_by_another(seconds=0.2):
@@ -263,7 +275,6 @@ async def left(system: System, crash: Crash | None) -> None:
     """A relay ends before it has stored how far it came."""
     await system.hear(1, [order(A, n, "S", 2) for n in range(1, 5)])
     await system.relay(0, crash, leaving=True)
-        system.stops = STANDING_STOPS + 1
     await system.relay(1)
     assert {(m.lane, m.sequence) for m in system.tape.said()} == {(LANE, n) for n in range(1, 9)}
 
@@ -277,6 +288,7 @@ SCENES = (
     taken_over,
     old_picture,
     raced,
+    only_noted,
     disturbed,
     requests,
     outnumbered,

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from shared.contracts.catalogue import contracts
 from shared.contracts.inbound import Customer
 from shared.contracts.messages import contract_of
 from shared.contracts.orders import OrderPlaced
@@ -24,7 +25,10 @@ from shared.eventsourced.command_queue import CommandQueue
 from shared.eventsourced.commands import Outcome
 from shared.eventsourced.decider import To
 from shared.eventsourced.faults import passes
+from shared.eventsourced.hearing import Translator
+from shared.eventsourced.projecting import MessageProjection, Row
 from shared.eventsourced.publishing import lane_of
+from shared.eventsourced.reading import Decoders
 from shared.eventsourced.rebuilding import rebuild
 from shared.eventsourced.relay import Relay
 from shared.eventsourced.store import connect_pool
@@ -43,7 +47,7 @@ from tests.engine.stateful.model import (
     orphans,
     retrying,
 )
-from tests.engine.stateful.service import heap, on_customer, on_order_placed, tried_service
+from tests.engine.stateful.service import heap, note, on_customer, on_order_placed, tried_service
 from tests.engine.stateful.stepping import AwaitPoint, Crash, Steps
 from tests.engine.stateful.tape import TOPIC, Tape
 from tests.engine.toy import CoinsAdded
@@ -54,7 +58,7 @@ LANE, OTHER_LANE = lane_of("C-1"), lane_of("C-2")
 
 _RESET = """
 DELETE FROM events; DELETE FROM snapshots; DELETE FROM number_series; DELETE FROM dead_letters;
-DELETE FROM jars; DELETE FROM coins; DELETE FROM origin;
+DELETE FROM jars; DELETE FROM coins; DELETE FROM noted; DELETE FROM origin;
 UPDATE relay SET cursor = 0, letters = 0, replays_asked = 0, replays_done = 0;
 UPDATE lanes SET head = 0 WHERE head > 0; UPDATE positions SET sequence = 0 WHERE sequence > 0;
 SELECT setval('events_notification_id_seq', 1, false), setval(pg_get_serial_sequence('dead_letters', 'id'), 1, false);
@@ -96,9 +100,14 @@ def order(customer: str, lane_sequence: int, follows: str, amount: int) -> tuple
     lane = lane_of(customer)
     message = placed(f"O-{lane}-{lane_sequence}", customer, amount)
     name = f"order-{follows}-{lane}@{lane_sequence}"
-    commands = tuple(on_order_placed(message, None))  # type: ignore[arg-type]
-    spoken = Spoken(name, lane, lane_sequence, name.partition("@")[0], commands)
+    spoken = Spoken(name, lane, lane_sequence, name.partition("@")[0], *_effects_of(message))
     return spoken, Record(body_of(message), headers_of(name, lane, lane_sequence), key=customer.encode())
+
+
+def _effects_of(message: OrderPlaced) -> tuple[tuple[To[Any], ...], tuple[Row, ...]]:
+    """What a message asks for, and the rows that follow from it alone. Neither asks for its envelope."""
+    heard: Any = None
+    return tuple(on_order_placed(message, heard)), tuple(note(message, heard))
 
 
 def outside(customer: str, effect: str, amount: int) -> tuple[Spoken, Record]:
@@ -115,6 +124,10 @@ class Process(Replica):
 
     def __init__(self, number: int, dsn: str, numbered: bool, pool: Any, cached: int) -> None:
         super().__init__(tried_service(numbered=numbered), pool, cached=cached)
+        hears = self.service.hears
+        noting = [p for p in self.service.projections if isinstance(p, MessageProjection)]
+        translator = Translator(hears, noting, Decoders(contracts(), hears))
+        self.consumer._translator = self.letters._translator = translator  # a plain replica has no rows of messages
         self.relay_connections: list[Any] = []
 
         async def topics() -> None:
@@ -356,28 +369,31 @@ class System(Comparing[Process]):
         await self.settle(*((thread, unknown) for thread in threads))
 
     async def repair(self, at: int) -> None:
-        """Somebody corrects a letter's amount to one coin."""
+        """Somebody corrects a letter's amount to one coin. An order for nothing only waits: it is right as it is."""
         old = self.world.letters[at]
+        if not old.message.commands:
+            return
         to = old.message.commands[-1]
+        notes: tuple[Row, ...] = ()
         if old.message.sequence:
             message = placed(to.command.order_id, to.key, 1)
-            commands = tuple(on_order_placed(message, None))  # type: ignore[arg-type]
-            body = body_of(message)
+            (commands, notes), body = _effects_of(message), body_of(message)
         else:
             inbound = Customer(to.key, to.command.order_id, "GB", "GBP", 1)
             commands, body = tuple(on_customer(inbound, None)), body_of(inbound)  # type: ignore[arg-type]
         await self.observer.execute("UPDATE dead_letters SET body = $2 WHERE id = $1", self.letter_ids[at], body)
         letters = list(self.world.letters)
-        letters[at] = Kept(replace(old.message, commands=commands), old.status)
+        letters[at] = Kept(replace(old.message, commands=commands, notes=notes), old.status)
         self.world = replace(self.world, letters=tuple(letters))
 
     async def rebuild(self, who: int, crash: Crash | None = None) -> None:
-        """The read tables are made anew."""
+        """The read tables are made anew, as far as they follow from facts: what others said, they must say again."""
         steps, process = self._steps(who, crash), self.processes[who]
+        own = tuple(p for p in process.service.projections if not isinstance(p, MessageProjection))
 
         async def anew() -> None:
             async with process.pool.acquire() as connection:
-                await rebuild(connection, process.service)
+                await rebuild(connection, replace(process.service, projections=own))
 
         await steps.run(anew())
         await self._after(who, steps)
@@ -423,6 +439,8 @@ class System(Comparing[Process]):
         (result,) = await steps.results()
         assert isinstance(result, asyncio.CancelledError), repr(result)
         await self._after(who, steps)
+        if crash is not None:
+            self.stops -= before
         process.relay_connections.clear()
         if finished:
             repeated = {(m.lane, m.sequence) for m in self.tape.said()[mark:]}
@@ -439,8 +457,6 @@ class System(Comparing[Process]):
         async def resign() -> None:
             await asyncio.sleep(seconds)
             await leader.close()
-        if crash is not None:
-            self.stops -= before
 
         resigning = asyncio.create_task(resign())
         yield

@@ -19,7 +19,7 @@ from shared.eventsourced.decider import To
 from tests.connected.support_engine import Database
 from tests.engine.records import Record
 from tests.engine.stateful.model import Spoken
-from tests.engine.stateful.service import UNWRITABLE, heap
+from tests.engine.stateful.service import FREE, UNWRITABLE, heap
 from tests.engine.stateful.stepping import Crash
 from tests.engine.stateful.system import CUSTOMERS, LANE, OTHER_LANE, System, impatient, order, outside, quicken
 from tests.engine.toy import AddCoins, WriteReceipt, jar
@@ -33,7 +33,7 @@ STEPS = 15
 LANES = (LANE, OTHER_LANE)
 
 who = st.integers(0, 1)
-amounts = st.sampled_from([1, 2, 3, 4, 4, 13, 666, UNWRITABLE])
+amounts = st.sampled_from([FREE, 1, 2, 3, 4, 4, 13, 666, UNWRITABLE])
 crashes = st.none() | st.builds(
     Crash, st.integers(0, 45), st.sampled_from(["kill", "kill", "cancel", "cut", "end"]), st.booleans()
 )
