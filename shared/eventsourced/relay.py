@@ -49,7 +49,7 @@ LETTER_BYTES_MAX, LETTER_TEXT_MAX = 200_000, 4_000
 READ_BYTES_MAX = 4_000_000
 """How much of the store one query reads, or one fact that is larger: decoded and encoded, it takes five times that."""
 ASKED_SECONDS_MAX = 15.0
-"""Who has not heard what it asked for asks again sooner: an older request is of somebody else's time as leader."""
+"""What was asked, and not answered for so long, was of another leader: who still misses it asks again sooner."""
 SEARCH_IDS = 50_000
 """How many notification ids one query looks through, from the newest back, to find where to speak again from."""
 
@@ -203,9 +203,9 @@ class Relay:
         """Say what is committed, again and again, until all is said that there will be."""
         await self._check_said(connection)
         self._fresh.clear()
-        self._again, self._replay = {}, 0
+        self._replay = 0
         if time.monotonic() - self._asked_at > ASKED_SECONDS_MAX:
-            self._asked = {}
+            self._asked, self._again = {}, {}
         self.cursor, letters = await connection.fetchrow("SELECT cursor, letters FROM relay")
         self._stored = self.cursor
         heads_at = stored_at = 0.0
@@ -321,6 +321,7 @@ class Relay:
         upto, public = await self._facts(connection, self._again_cursor, upto, self._again)
         await self._send(producer, self._topic, [self._message(placed) for placed in public])
         self.sent_again += len(public)
+        self._asked_at = time.monotonic()
         self._again_cursor = upto
         if upto >= self.cursor:
             self._again = {}

@@ -103,7 +103,6 @@ async def raced(system: System, crash: Crash | None) -> None:
 
     async def write() -> None:
         system.between = None
-        await system.answered()
         others.extend(await system.asked(1, [coins(jar, B, f"raced {len(others)}")], None))
 
     def between(points: set[AwaitPoint]) -> Coroutine[Any, Any, None] | None:
@@ -279,6 +278,14 @@ async def left(system: System, crash: Crash | None) -> None:
     assert {(m.lane, m.sequence) for m in system.tape.said()} == {(LANE, n) for n in range(1, 9)}
 
 
+async def finished(system: System, crash: Crash | None) -> None:
+    """A relay is told to end before it has said all and stored how far it came."""
+    await system.hear(1, [order(A, n, "S", 2) for n in range(1, 5)])
+    await system.relay(0, crash, commands=[coins(jar, A, "last")], leaving=True, finishing=True)
+    await system.relay(1)
+    assert {(m.lane, m.sequence) for m in system.tape.said()} == {(LANE, n) for n in range(1, 10)}
+
+
 SCENES = (
     messages,
     behind_letters,
@@ -303,4 +310,5 @@ SCENES = (
     replayed,
     standing_by,
     left,
+    finished,
 )

@@ -80,16 +80,19 @@ class Steps:
         for task in self._tasks:
             task.cancel()
 
-    def stop_at(self, work: Any) -> Generator[Any, Any, Crash | None]:
+    def stop_at(self, work: Any) -> Crash | None:
         """Count one stop of a coroutine; the crash that is due at it."""
         number, self.stops = self.stops, self.stops + 1
-        if self.between is not None and (interlude := self.between(waiting_at(work))) is not None:
-            yield from interlude.__await__()
         if self.struck or self.crash is None or number != self.crash.at:
             return None
         self.points |= waiting_at(work)
         self.struck = True
         return self.crash
+
+    def pause(self, points: set[AwaitPoint]) -> Generator[Any, Any, None]:
+        """What others do when a coroutine that stood there has its answer and has not gone on yet."""
+        if self.between is not None and (interlude := self.between(points)) is not None:
+            yield from interlude.__await__()
 
     def happen(self, crash: Crash) -> Generator[Any, Any, bool]:
         """Let it happen; True when the coroutine that stands there shall see a cancellation."""
@@ -121,14 +124,17 @@ class _Stepped(Awaitable[Any]):
             except StopIteration as done:
                 return done.value
             error = None
+            points = waiting_at(self._work) if self._steps.between is not None else set()
             blocking = getattr(waited, "_asyncio_future_blocking", None)
             try:
-                crash = yield from self._quietly(waited, self._steps.stop_at(self._work))
-                if crash is not None and not crash.late and (yield from self._steps.happen(crash)):
-                    asyncio.current_task().cancel()  # type: ignore[union-attr]
-                if blocking:
-                    waited._asyncio_future_blocking = True
+                crash = self._steps.stop_at(self._work)
+                if crash is not None and not crash.late:
+                    if (yield from self._quietly(waited, self._steps.happen(crash))):
+                        asyncio.current_task().cancel()  # type: ignore[union-attr]
+                    if blocking:
+                        waited._asyncio_future_blocking = True
                 yield waited
+                yield from self._steps.pause(points)
                 if crash is not None and crash.late and (yield from self._steps.happen(crash)):
                     error = asyncio.CancelledError()
             except BaseException as raised:  # whatever comes from outside is for the coroutine to see

@@ -64,12 +64,6 @@ UPDATE lanes SET head = 0 WHERE head > 0; UPDATE positions SET sequence = 0 WHER
 SELECT setval('events_notification_id_seq', 1, false), setval(pg_get_serial_sequence('dead_letters', 'id'), 1, false);
 """
 
-_ACTIVE = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND state = 'active' AND wait_event IS DISTINCT FROM 'ClientRead'
-      AND pid <> pg_backend_pid()
-"""
-
 Between = Callable[[set[AwaitPoint]], Coroutine[Any, Any, None] | None]
 
 
@@ -226,12 +220,6 @@ class System(Comparing[Process]):
         for connection in connections:
             if connection._transport is not None:
                 connection._transport.abort()
-
-    async def answered(self) -> None:
-        """Wait until the server has answered every question."""
-        async with self.observing:
-            while await self.observer.fetchval(_ACTIVE):
-                await asyncio.sleep(0.001)
 
     async def _after(self, who: int, steps: Steps) -> None:
         self.points |= steps.points
@@ -411,10 +399,12 @@ class System(Comparing[Process]):
         commands: Sequence[To[Any]] = (),
         *,
         leaving: bool = False,
+        finishing: bool = False,
     ) -> None:
         """One process publishes until nothing is left to say, or it crashes. Meanwhile it is asked something.
 
-        `leaving`: the crash comes only when it is told to end, its stops counted from there.
+        `leaving`: the crash comes only when it ends, its stops counted from there. `finishing`: it is told to end,
+        instead of being cancelled.
         """
         process, steps = self.processes[who], self._steps(who, None if leaving else crash)
         mark, heads = len(self.tape.said()), len(self.tape.heads())
@@ -432,12 +422,14 @@ class System(Comparing[Process]):
             turns = len(self.tape.heads()) + 2
             while steps.crash is not None and not task.done() and 0 < len(self.tape.heads()) < turns:
                 await asyncio.sleep(0.001)  # a relay that has nothing to do is struck as well
+        if finishing:
+            await self._at_rest(process.relay, steps)
         finished, before = not task.done(), steps.stops if leaving else 0
         if leaving and crash is not None:
             steps.crash = replace(crash, at=before + crash.at)
-        steps.end()
+        (process.relay.finish if finishing else steps.end)()
         (result,) = await steps.results()
-        assert isinstance(result, asyncio.CancelledError), repr(result)
+        assert isinstance(result, asyncio.CancelledError) or (finishing and result is None), repr(result)
         await self._after(who, steps)
         if crash is not None:
             self.stops -= before
@@ -461,6 +453,15 @@ class System(Comparing[Process]):
         resigning = asyncio.create_task(resign())
         yield
         await resigning
+
+    @staticmethod
+    async def _at_rest(relay: Relay, steps: Steps) -> None:
+        """Let it do nothing of its own any more: what it does when it is told to is the same each time."""
+        relay._heads_seconds = relay._poll_seconds = 60.0
+        stops = -1
+        while stops != steps.stops:
+            stops = steps.stops
+            await asyncio.sleep(0.05)
 
     def _all_said(self, relay: Relay, heads: int) -> bool:
         last = self.known[-1][0] if self.known else 0
