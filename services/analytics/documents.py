@@ -141,7 +141,13 @@ RECEIVABLE_MOVEMENTS = Table(
 
 
 def _movement(m: Any, heard: Heard, kind: str, source_id: str, amount_minor: int, on: date | None) -> Iterable[Row]:
-    """One movement. A message of before its type had a day takes effect on the day it was said."""
+    """One movement. A message of before its type had a day takes effect on the day it was said.
+
+    A credit note on an invoice that is paid takes nothing off it, so it moves nothing. An invoice over nothing is
+    booked all the same.
+    """
+    if not amount_minor and kind != "invoiced":
+        return ()
     effective_on = heard.at.date() if on is None else on
     about = (kind, source_id, m.order_id, m.customer_id, m.currency)
     return ((m.invoice_id, heard.id, *about, amount_minor, effective_on, heard.at),)

@@ -1,8 +1,9 @@
 """A known month of business, as analytics hears of it: what the questions of docs/analysts.md are asked about.
 
-Five orders of two customers. C-1 (DE, EUR): O-1 is paid in full, O-2 paid short and its rest written off, O-3 paid, and
-that payment taken back as of 30 March, which was said on 2 April. C-2 (GB, GBP): of O-4 three of five pieces are
-shipped and one of them credited, O-5 waits for credit, and 5.00 came that nobody can place.
+Five orders of two customers. C-1 (DE, EUR): O-1 is paid in full, and half of it comes back in April; O-2 is paid short
+and its rest written off; O-3 is paid, and that payment taken back as of 30 March, which was said on 2 April. C-2 (GB,
+GBP): of O-4 three of five pieces are shipped and one of them credited, O-5 waits for credit, and 5.00 came that nobody
+can place.
 """
 
 from datetime import UTC, date, datetime
@@ -93,7 +94,8 @@ def _shipped(o: str, c: str, on: str, hours: int, final: bool, **quantities: int
 
 
 def _entry(o: str, c: str, on: str, document: str, *postings: tuple[str, int]) -> Any:
-    lines = tuple(receivables.JournalLine(account, max(minor, 0), max(-minor, 0)) for account, minor in postings)
+    sides = [(account, minor) for account, minor in postings if minor]
+    lines = tuple(receivables.JournalLine(account, max(minor, 0), max(-minor, 0)) for account, minor in sides)
     return receivables.JournalPosted(f"J-{document}-{on}", c, day(on), CUSTOMERS[c][1], document, lines, o)
 
 
@@ -117,6 +119,22 @@ def _closed(o: str, c: str, on: str, total_minor: int) -> Step:
     return f"{on} 12:01", receivables.InvoicePaid(*_about(o, c), total_minor, CUSTOMERS[c][1], day(on))
 
 
+def _returned(o: str, c: str, on: str, sku: str, applied_minor: int) -> list[Step]:
+    """A piece came back and is credited: `applied_minor` off its invoice, the rest for the customer to use."""
+    net_minor, tax_minor, total_minor = amounts = _amounts({sku: 1})
+    rest_minor, currency = total_minor - applied_minor, CUSTOMERS[c][1]
+    one = (billing.InvoiceLine(1, sku, 1, PRICES[sku], TAX_BP, net_minor),)
+    ids = (f"R-{o}", f"CRN-{o}", "CRN-2026", f"{o}-1", f"INV-{o}", o, c, currency)
+    taxes = (billing.TaxLine(TAX_BP, net_minor, tax_minor),)
+    about = (f"R-{o}", *_about(o, c))
+    sides = (("4000", net_minor), ("2200", tax_minor), ("1200", -applied_minor), ("2100", -rest_minor))
+    return [
+        (f"{on} 12:00", billing.CreditNoteIssued(*ids, one, taxes, *amounts, day(on), "broken", f"R-{o}")),
+        (f"{on} 12:01", receivables.CreditNoteBooked(*about, applied_minor, rest_minor, currency, day(on))),
+        (f"{on} 12:01", _entry(o, c, on, f"CRN-{o}", *sides)),
+    ]
+
+
 def _paid() -> list[Step]:
     return [
         *_confirmed("O-1", "C-1", "03-02", _placed("O-1", "C-1", "03-02", SKU_1=2)),
@@ -124,6 +142,7 @@ def _paid() -> list[Step]:
         *_money("O-1", "C-1", "03-10", 120_00, 0),
         _closed("O-1", "C-1", "03-10", 120_00),
         ("03-10 12:02", orders.OrderCompleted("O-1", "C-1", "EUR", 120_00)),
+        *_returned("O-1", "C-1", "04-09", "SKU-1", 0),
     ]
 
 
@@ -154,18 +173,11 @@ def _taken_back() -> list[Step]:
 
 
 def _in_part() -> list[Step]:
-    one = (billing.InvoiceLine(1, "SKU-2", 1, 10_00, TAX_BP, 10_00),)
-    ids = ("R-O-4", "CRN-O-4", "CRN-2026", "O-4-1", "INV-O-4", "O-4", "C-2", "GBP")
-    tax = (billing.TaxLine(TAX_BP, 10_00, 2_00),)
-    note = billing.CreditNoteIssued(*ids, one, tax, 10_00, 2_00, 12_00, day("03-12"), "broken", "R-O-4")
-    booked = receivables.CreditNoteBooked("R-O-4", *_about("O-4", "C-2"), 12_00, 0, "GBP", day("03-12"))
     lost = receivables.PaymentReceived("P-LOST", "C-2", 5_00, "GBP", day("03-28"), "transfer", "thanks")
     return [
         *_confirmed("O-4", "C-2", "03-03", _placed("O-4", "C-2", "03-03", SKU_2=5)),
         *_shipped("O-4", "C-2", "03-03", 5, False, SKU_2=3),
-        ("03-12 12:00", note),
-        ("03-12 12:01", booked),
-        ("03-12 12:01", _entry("O-4", "C-2", "03-12", "CRN-O-4", ("4000", 10_00), ("2200", 2_00), ("1200", -12_00))),
+        *_returned("O-4", "C-2", "03-12", "SKU-2", 12_00),
         ("03-28 12:00", lost),
         ("03-28 12:00", _entry("", "C-2", "03-28", "P-LOST", ("1000", 5_00), ("2100", -5_00))),
     ]

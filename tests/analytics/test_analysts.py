@@ -11,11 +11,13 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from o2c.stack.postgres import ANALYST, ANALYST_SETTINGS
 from services.analytics.app import service
 from services.analytics.projections import PROJECTIONS
 from services.analytics.queries import PAID_AT, STATUSES
+from shared.contracts import billing
 from shared.eventsourced.migrating import check_tables, migrate
 from shared.eventsourced.projecting import MessageProjection
 from shared.eventsourced.rows import Rows, merge_rows, prepared, write_rows
@@ -156,6 +158,25 @@ async def test_an_invoice_that_is_open_again_has_no_day_of_payment(analyst: asyn
     }
     paid = await analyst.fetch("SELECT order_id FROM orders WHERE paid_at IS NOT NULL ORDER BY 1")
     assert [row[0] for row in paid] == ["O-1", "O-2"]
+
+
+async def test_the_day_of_payment_is_that_of_the_last_change_of_what_was_due(database: str) -> None:
+    [(message, heard)] = [(m, h) for m, h in history() if type(m) is billing.Invoiced and m.order_id == "O-1"]
+    await hear(database, [*history(), (replace(message, invoice_id="O-0-1", total_minor=0), heard)])
+    connection = await asyncpg.connect(database)
+    try:
+        # What an older version kept of a credit note on a paid invoice.
+        await connection.execute("""
+            INSERT INTO receivable_movements (invoice_id, movement_id, kind, amount_minor, effective_on)
+            VALUES ('O-1-1', 'm', 'credited', 0, '2026-05-20'), ('O-0-1', 'n', 'credited', 0, '2026-05-20')""")
+        paid = "SELECT invoice_id, paid_on FROM analytics.invoices WHERE paid_on IS NOT NULL ORDER BY 1"
+        assert [tuple(row) for row in await connection.fetch(paid)] == [
+            ("O-0-1", day("03-02")),  # over nothing: closed when it was issued
+            ("O-1-1", day("03-10")),
+            ("O-2-1", day("03-25")),
+        ]
+    finally:
+        await connection.close()
 
 
 async def test_orders_are_as_far_as_the_service_says(database: str) -> None:

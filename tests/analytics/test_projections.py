@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from services.analytics.app import service
 from services.analytics.policies import HEARS
 from services.analytics.projections import PROJECTIONS
 from services.analytics.story import SENTENCES, SUMMARY_LENGTH_MAX, summary_of
-from shared.contracts import catalogue, fulfillment, orders, receivables
+from shared.contracts import billing, catalogue, fulfillment, orders, receivables
 from shared.contracts.messages import contract_of
 from shared.eventsourced.projecting import Column, MessageProjection, Row, Table
 from shared.settings import Settings
@@ -194,6 +195,15 @@ def test_movements_sum_to_what_is_due() -> None:
     kinds = [r[1] for r in of["O-1-1"]]
     assert kinds == ["invoiced", "applied", "unapplied", "applied", "written_off"]
     assert [sum(r[6] for r in found) for found in of.values()] == [0, 0]
+
+
+def test_what_changes_nothing_due_is_no_movement_but_an_invoice_over_nothing_is() -> None:
+    one = ("O-9-1", "INV-9", "O-9", "C-9")
+    credited = receivables.CreditNoteBooked("O-9-C1", *one, 0, 60_00, "EUR", PAID)
+    assert tables_of([[said(credited, 1, 1)]])["receivable_movements"] == {}
+    [over_nothing] = [replace(m, total_minor=0) for m, _ in story_of("O-9") if type(m) is billing.Invoiced and m.final]
+    [(_, values)] = tables_of([[said(over_nothing, 2, 2)]])["receivable_movements"].items()
+    assert (values[0], values[5], values[6]) == ("invoiced", 0, ISSUED)
 
 
 def test_a_movement_without_a_day_takes_effect_when_it_is_said() -> None:
