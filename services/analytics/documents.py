@@ -43,28 +43,30 @@ def _placed(m: orders.OrderPlaced, heard: Heard) -> Iterable[Row]:
     return ((m.order_id, m.customer_id, *amounts, *terms, heard.at, _lines(m.lines)),)
 
 
-SHIPMENTS = _table(
-    "shipments",
-    "shipment_id",
-    order_id="text",
-    customer_id="text",
-    carrier="text",
-    tracking="text",
-    final="boolean",
-    shipped_at="timestamptz",
-    delivered_at="timestamptz",
-    recorded_at="timestamptz",
-    lines="json",
+SHIPMENTS = Table(
+    "order_shipments",
+    (Column("order_id", "text"), Column("shipment_id", "text")),
+    (
+        Column("customer_id", "text"),
+        Column("carrier", "text"),
+        Column("tracking", "text"),
+        Column("final", "boolean"),
+        Column("shipped_at", "timestamptz"),
+        Column("delivered_at", "timestamptz"),
+        Column("recorded_at", "timestamptz"),
+        Column("lines", "json"),
+    ),
 )
+"""Warehouses count parcels per order: the id of a shipment is one within its order."""
 
 
 def _shipped(m: fulfillment.Shipped, heard: Heard) -> Iterable[Row]:
-    about = (m.order_id, m.customer_id, m.carrier, m.tracking, m.final)
-    return ((m.shipment_id, *about, m.shipped_at, None, heard.at, _lines(m.lines)),)
+    about = (m.customer_id, m.carrier, m.tracking, m.final)
+    return ((m.order_id, m.shipment_id, *about, m.shipped_at, None, heard.at, _lines(m.lines)),)
 
 
 def _delivered(m: fulfillment.Delivered, _: Heard) -> Iterable[Row]:
-    return ((m.shipment_id, *[None] * 6, m.delivered_at, None, None),)
+    return ((m.order_id, m.shipment_id, *[None] * 5, m.delivered_at, None, None),)
 
 
 BILLS = Table(

@@ -68,7 +68,7 @@ MEANINGS = {
     "return_id": "The return; empty when there was none.",
     "series": "The number series: prefix and year of issue, such as INV-2026.",
     "ship_complete": "Whether nothing may ship before everything is reserved.",
-    "shipment_id": "The shipment. The id is the warehouse's; it makes repeats harmless.",
+    "shipment_id": "The shipment. The id is the warehouse's, unique within its order; it makes repeats harmless.",
     "shipped_at": "When the goods left the house.",
     "sku": "The product (stock keeping unit).",
     "source_id": "The payment or credit note whose money is used.",

@@ -3,7 +3,7 @@
 Five orders of two customers. C-1 (DE, EUR): O-1 is paid in full, and half of it comes back in April; O-2 is paid short
 and its rest written off; O-3 is paid, and that payment taken back as of 30 March, which was said on 2 April. C-2 (GB,
 GBP): of O-4 three of five pieces are shipped and one of them credited, O-5 waits for credit, and 5.00 came that nobody
-can place.
+can place. The warehouse counts parcels per order: the first of each is S-1.
 """
 
 from datetime import UTC, date, datetime
@@ -18,6 +18,7 @@ Step = tuple[str, Any]
 
 TAX_BP = 2000
 PRICES = {"SKU-1": 50_00, "SKU-2": 10_00}
+SHIPMENT = "S-1"
 CUSTOMERS = {"C-1": ("DE", "EUR"), "C-2": ("GB", "GBP")}
 
 
@@ -87,8 +88,8 @@ def _shipped(o: str, c: str, on: str, hours: int, final: bool, **quantities: int
     taxes = (billing.TaxLine(TAX_BP, net_minor, tax_minor),)
     return [
         (f"{when}:00", fulfillment.StockReserved(o, c, pieces, final)),
-        (f"{when}:00", fulfillment.Shipped(f"{o}-S1", o, c, pieces, _at(f"{when}:00"), final)),
-        (f"{when}:01", billing.Invoiced(*ids, lines, taxes, *amounts, *days, final, f"{o}-S1")),
+        (f"{when}:00", fulfillment.Shipped(SHIPMENT, o, c, pieces, _at(f"{when}:00"), final)),
+        (f"{when}:01", billing.Invoiced(*ids, lines, taxes, *amounts, *days, final, SHIPMENT)),
         (f"{when}:02", _entry(o, c, on, f"INV-{o}", ("1200", total_minor), ("4000", -net_minor), ("2200", -tax_minor))),
     ]
 

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from shutil import copy
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,10 +20,10 @@ from services.analytics.projections import PROJECTIONS
 from services.analytics.queries import PAID_AT, STATUSES
 from shared.contracts import billing
 from shared.eventsourced.migrating import check_tables, migrate
-from shared.eventsourced.projecting import MessageProjection
+from shared.eventsourced.projecting import Column, MessageProjection, Table
 from shared.eventsourced.rows import Rows, merge_rows, prepared, write_rows
 from shared.settings import Settings
-from tests.analytics.history import Said, day, history
+from tests.analytics.history import SHIPMENT, Said, day, history
 from tests.analytics.messages import ends, story_of
 from tests.conftest import CreateDatabase
 
@@ -49,6 +50,25 @@ REFUSED = (
     "CREATE ROLE mine",
 )
 HOUR = timedelta(hours=1)
+OLDER_SHIPMENTS = Table(
+    "shipments",
+    (Column("shipment_id", "text"),),
+    tuple(
+        Column(name, kind)
+        for name, kind in {
+            "order_id": "text",
+            "customer_id": "text",
+            "carrier": "text",
+            "tracking": "text",
+            "final": "boolean",
+            "shipped_at": "timestamptz",
+            "delivered_at": "timestamptz",
+            "recorded_at": "timestamptz",
+            "lines": "json",
+        }.items()
+    ),
+)
+"""As versions before `order_shipments` declare and write it."""
 
 ANSWERS: dict[int, list[tuple[Any, ...]]] = {
     1: [
@@ -177,6 +197,58 @@ async def test_the_day_of_payment_is_that_of_the_last_change_of_what_was_due(dat
         ]
     finally:
         await connection.close()
+
+
+async def test_every_order_has_its_own_shipment_of_the_same_id(analyst: asyncpg.Connection) -> None:
+    shipped = "SELECT order_id, shipment_id, sku, quantity FROM shipment_lines ORDER BY order_id, line_no"
+    assert [tuple(row) for row in await analyst.fetch(shipped)] == [
+        ("O-1", SHIPMENT, "SKU-1", 2),
+        ("O-2", SHIPMENT, "SKU-1", 1),
+        ("O-2", SHIPMENT, "SKU-2", 3),
+        ("O-3", SHIPMENT, "SKU-1", 1),
+        ("O-4", SHIPMENT, "SKU-2", 3),
+    ]
+    invoiced = "SELECT order_id, final FROM shipments JOIN invoices USING (order_id, shipment_id, final) ORDER BY 1"
+    assert [tuple(row) for row in await analyst.fetch(invoiced)] == [
+        ("O-1", True),
+        ("O-2", True),
+        ("O-3", True),
+        ("O-4", False),
+    ]
+
+
+async def test_what_an_older_version_has_written_and_still_writes_of_shipments_is_there(
+    fresh_database: CreateDatabase, tmp_path: Path
+) -> None:
+    folder = service(Settings()).migrations
+    for path in folder.glob("*.sql"):
+        if path.name < "1006":
+            copy(path, tmp_path)
+    connection = await asyncpg.connect(await fresh_database("older"))
+
+    async def write(*rows: tuple[str, str | None, int | None]) -> None:
+        await write_rows(connection, prepared([Rows(OLDER_SHIPMENTS, [_older_row(*row) for row in rows], False)]))
+
+    try:
+        await migrate(connection, tmp_path)
+        await write(("S-1", "O-1", None), ("S-2", "O-2", 12), ("S-3", None, 13))
+        await migrate(connection, folder)
+        await write(("S-1", None, 11), ("S-3", "O-3", None), ("S-4", "O-4", None), ("S-2", "O-5", None))
+        found = await connection.fetch("SELECT order_id, shipment_id, delivered_at FROM analytics.shipments ORDER BY 1")
+        assert [(o, s, at and at.hour) for o, s, at in found] == [
+            ("O-1", "S-1", 11),
+            ("O-2", "S-2", 12),
+            ("O-3", "S-3", 13),
+            ("O-4", "S-4", None),
+            ("O-5", "S-2", 12),  # the older version took it for the one that was delivered
+        ]
+    finally:
+        await connection.close()
+
+
+def _older_row(shipment_id: str, order_id: str | None, delivered_at_hour: int | None) -> tuple[Any, ...]:
+    at = None if delivered_at_hour is None else datetime(2026, 3, 2, delivered_at_hour, tzinfo=UTC)
+    return (shipment_id, order_id, *[None] * 5, at, None, None)
 
 
 async def test_orders_are_as_far_as_the_service_says(database: str) -> None:

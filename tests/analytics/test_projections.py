@@ -180,13 +180,27 @@ def test_a_currency_we_do_not_know_yet_stops_no_story() -> None:
 def test_documents_have_a_row_each() -> None:
     placed = row(EXPECTED, "placed_orders", "O-1")
     assert (placed["total_minor"], placed["lines"]) == (120_00, '[[1,"SKU-1",2,5000,2000]]')
-    shipment = row(EXPECTED, "shipments", "O-1-S1")
+    shipment = row(EXPECTED, "order_shipments", "O-1", "O-1-S1")
     assert (shipment["final"], shipment["delivered_at"], shipment["lines"]) == (False, BEGIN, '[[1,"SKU-1",1]]')
     invoice = row(EXPECTED, "bills", "O-1-1", "invoice")
     assert (invoice["issued_on"], invoice["due_on"]) == (ISSUED, DUE)
     assert row(EXPECTED, "bills", "O-1-R1", "credit_note")["invoice_id"] == "O-1-2"
     receipt = row(EXPECTED, "receipts", "O-1-P1")
     assert (receipt["amount_minor"], receipt["value_on"]) == (59_00, PAID)
+
+
+def test_a_shipment_is_one_of_its_order_whatever_others_call_theirs() -> None:
+    said_of = [(o, (fulfillment.LineQuantity(1, f"A-{o}", 1),)) for o in ("O-1", "O-2")]
+    shipped = [fulfillment.Shipped("S-1", o, "C-1", lines, BEGIN, final=True) for o, lines in said_of]
+    delivered = fulfillment.Delivered("S-1", "O-1", "C-1", BEGIN)
+    messages = [said(message, number, number) for number, message in enumerate((*shipped, delivered), 1)]
+    for batches in ([messages], [[message] for message in messages]):
+        tables = tables_of(batches)
+        of = {o: row(tables, "order_shipments", o, "S-1") for o, _ in said_of}
+        assert {o: (found["lines"], found["delivered_at"]) for o, found in of.items()} == {
+            "O-1": ('[[1,"A-O-1",1]]', BEGIN),
+            "O-2": ('[[1,"A-O-2",1]]', None),
+        }
 
 
 def test_movements_sum_to_what_is_due() -> None:

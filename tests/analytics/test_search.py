@@ -10,11 +10,11 @@ import pytest_asyncio
 
 from services.analytics.app import service
 from services.analytics.pages.peers import Peers
-from services.analytics.pages.searching import FOUND, SUGGESTED, SUGGESTIONS_MAX, Search
+from services.analytics.pages.searching import FOUND, HITS_MAX, SUGGESTED, SUGGESTIONS_MAX, Search
 from services.analytics.pages.stories import Stories
 from shared.eventsourced.migrating import migrate
 from shared.settings import Settings
-from tests.analytics.history import history
+from tests.analytics.history import SHIPMENT, history
 from tests.analytics.test_analysts import hear
 from tests.conftest import CreateDatabase
 from tests.tower.given import GivenRows, GivenServices
@@ -31,7 +31,8 @@ INSERT INTO customers (customer_id) SELECT 'C-' || n FROM generate_series(100, {
 INSERT INTO bills (bill_id, kind, order_id) SELECT 'B-' || n, k, 'O-' || n
   FROM generate_series(100, {ROWS}) n, unnest(ARRAY['invoice', 'credit_note']) k;
 INSERT INTO receipts (payment_id) SELECT 'P-' || n FROM generate_series(100, {ROWS}) n;
-INSERT INTO shipments (shipment_id, order_id) SELECT 'S-' || n, 'O-' || n FROM generate_series(100, {ROWS}) n;
+INSERT INTO order_shipments (shipment_id, order_id)
+  SELECT s, 'O-' || n FROM generate_series(100, {ROWS}) n, unnest(ARRAY['S-' || n, 'S-ALL']) s;
 ANALYZE;
 """
 
@@ -76,7 +77,7 @@ STORIES = {
     "R-O-4": "/tower/invoices/O-4-1?mark=R-O-4",
     "P-O-2": "/tower/payments/P-O-2",
     "p-lost": "/tower/payments/P-LOST",
-    "O-4-S1": "/tower/orders/O-4?mark=O-4-S1",
+    "s-100": "/tower/orders/O-100?mark=S-100",
 }
 
 
@@ -97,9 +98,15 @@ async def test_what_nothing_has_suggests_orders_by_their_index(reading: Reading)
     assert reading.read_through == []
 
 
-async def test_a_delivery_without_its_shipment_is_not_found_yet(reading: Reading) -> None:
-    await reading.connection.execute("INSERT INTO shipments (shipment_id, delivered_at) VALUES ('S-NEW', now())")
-    assert (await Search(reading, Peers({})).find("S-NEW"))["hits"] == []
+async def test_shipments_of_one_id_are_told_apart_by_their_orders(reading: Reading) -> None:
+    found = await Search(reading, Peers({})).find(SHIPMENT)
+    assert [(hit.of, hit.address) for hit in found["hits"]] == [
+        (order_id, f"/tower/orders/{order_id}?mark={SHIPMENT}") for order_id in ("O-1", "O-2", "O-3", "O-4")
+    ]
+    assert not found["more"]
+    every = await Search(reading, Peers({})).find("S-ALL")
+    assert (len(every["hits"]), every["more"]) == (HITS_MAX, True)
+    assert reading.read_through == []
 
 
 async def test_a_payment_tells_the_story_of_what_it_pays_by_indexes_alone(reading: Reading) -> None:

@@ -86,7 +86,7 @@ async def test_orders_whose_rows_cannot_be_written_wait_while_all_others_are_pai
     *victims, unseen, unseen_too = Random(SEED).sample(invoiced, 5)
     await _break(system, "order", "orders", [its[0].order_id for its in behind.values()], "status = 'placed'")
     await _break(system, "billing", "invoices", victims, "false")
-    await _break(system, "analytics", "shipments", [unseen, unseen_too], "false")
+    await _break(system, "analytics", "order_shipments", [unseen, unseen_too], "false")
     async with case(system, "poison") as run:
         run.note(f"rows of {len(behind)} orders, invoices of {len(victims)}, shipments of 2 others cannot be written")
         await _all_but(run, [*held, *victims])
@@ -95,9 +95,9 @@ async def test_orders_whose_rows_cannot_be_written_wait_while_all_others_are_pai
         parked = _parked_and_behind_them_waiting(letters)
         assert all("poison" in letter["reason"] for letter in parked)
         run.note(f"{len(parked)} parked, {len(letters) - len(parked)} waiting behind them")
-        shipped = "SELECT order_id FROM shipments WHERE order_id = ANY($1) GROUP BY 1"
+        shipped = "SELECT order_id FROM order_shipments WHERE order_id = ANY($1) GROUP BY 1"
         assert not await system.sql("analytics", shipped, [unseen, unseen_too])
-        for service, table in (("billing", "invoices"), ("order", "orders"), ("analytics", "shipments")):
+        for service, table in (("billing", "invoices"), ("order", "orders"), ("analytics", "order_shipments")):
             await system.sql(service, f"ALTER TABLE {table} DROP CONSTRAINT poison")
         await _retry_all(system)
         run.note("repaired and retried")

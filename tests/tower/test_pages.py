@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.analytics.pages.searching import HITS_MAX
 from shared.errors import UnavailableError
 from tests.tower.given import (
     CREDIT,
@@ -259,6 +260,17 @@ def test_things_of_one_id_are_told_apart(tower: GivenTower) -> None:
     assert page.index('<a href="/tower/orders/X-1">Order X-1</a>') < page.index(
         '<a href="/tower/payments/X-1">Payment X-1</a>'
     )
+
+
+def test_shipments_of_one_id_are_listed_with_their_orders(tower: GivenTower) -> None:
+    tower.rows.rows["UNION ALL"] = [hit("Shipment", "S-1", f"O-{n}") for n in range(10, 10 + HITS_MAX)]
+    page = tower.get("/tower/search?q=s-1").text
+    assert '<a href="/tower/orders/O-11?mark=S-1">Shipment S-1 of O-11</a>' in page
+    assert "More have it" not in page
+    tower.rows.rows["UNION ALL"].append(hit("Shipment", "S-1", "O-9"))
+    page = tower.get("/tower/search?q=S-1").text
+    assert page.count("Shipment S-1 of") == HITS_MAX
+    assert "More have it" in page
 
 
 def test_a_payment_shows_what_it_pays_and_what_is_left(tower: GivenTower) -> None:
