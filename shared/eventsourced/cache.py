@@ -71,5 +71,10 @@ class StateCache:
         while self.bytes > self._bytes_max:
             self.bytes -= self._entries.popitem(last=False)[1].bytes
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()
+        self.bytes = 0
+
     def __len__(self) -> int:
         return len(self._entries)

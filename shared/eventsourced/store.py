@@ -1,6 +1,6 @@
 """The event store on asyncpg: load many streams with one query, from the cache, snapshots and the facts behind them."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -58,10 +58,18 @@ async def _leave_as_it_is(_: Any) -> None:
     """Done to a connection that goes back to the pool."""
 
 
-async def connect_pool(dsn: str, *, size_max: int = 8) -> Any:
-    """A pool whose connections plan for us: array joins are always index lookups, and no statement waits for ever."""
+async def connect_pool(dsn: str, *, size_max: int = 8, connected: Callable[[], None] = lambda: None) -> Any:
+    """A pool whose connections plan for us: array joins are always index lookups, and no statement waits for ever.
+
+    `connected`: called for each new connection, before it is used: it may lead to another server than those before.
+    """
+
+    async def begin(_: Any) -> None:
+        connected()
+
     return await asyncpg.create_pool(
         dsn,
+        init=begin,
         min_size=0,  # connects when first used, so that a process can say that its database is away
         max_size=size_max,
         command_timeout=COMMAND_SECONDS_MAX,

@@ -86,9 +86,11 @@ class Running:
         async with AsyncExitStack() as stack:
             self.telemetry.start()
             stack.push_async_callback(lambda: self.telemetry.close(self._left()))
-            self.pool = await connect_pool(self._dsn)
+            # A standby that took over may lack the last commits: states that came of them are not to be believed.
+            cache = StateCache(self.settings.cached_bytes_max)
+            self.pool = await connect_pool(self._dsn, connected=cache.clear)
             stack.push_async_callback(self._close_pool)
-            self._build()
+            self._build(cache)
             # Health answers from the first moment: a database or broker that is away is said, not hung on.
             self._serve_http(stack, announce)
             starting = asyncio.create_task(self._start(stack))
@@ -175,14 +177,14 @@ class Running:
             LANES - 1,
         )
 
-    def _build(self) -> None:
-        self._build_writing()
+    def _build(self, cache: StateCache) -> None:
+        self._build_writing(cache)
         self._build_hearing()
 
-    def _build_writing(self) -> None:
+    def _build_writing(self, cache: StateCache) -> None:
         """What decides, appends and publishes."""
         service, settings = self.service, self.settings
-        self.store = Store(StateCache(settings.cached_bytes_max))
+        self.store = Store(cache)
         self.relay = Relay(
             service.name,
             service.says,

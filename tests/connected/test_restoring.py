@@ -155,6 +155,25 @@ async def test_a_process_whose_database_lost_its_last_commits_beneath_it_finds_s
         assert "Kafka has heard more than this store holds" in await eventually(lambda: _history(process))
 
 
+async def test_a_process_believes_no_state_that_came_of_commits_which_its_database_lost_beneath_it(
+    database: Database,
+) -> None:
+    """Of what nobody has heard yet, nobody can tell it."""
+    async with running(toy_service(hears={}), database.settings("127.0.0.1:1"), ready=False) as process:
+        await eventually(lambda: _built(process))
+        for n in range(3):
+            await process.commands.execute(To(jar, "C-1", AddCoins("C-1", f"O-{n}", 1)))
+        connection = await asyncpg.connect(database.dsn)
+        await connection.execute("DELETE FROM events WHERE originator_id = 'jar-C-1' AND originator_version = 3")
+        await connection.execute("UPDATE lanes SET head = 2 WHERE head = 3")
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        await connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        await connection.close()
+        outcome = await process.commands.execute(To(jar, "C-1", AddCoins("C-1", "O-2", 1)))
+        assert outcome.version == 3
+        assert outcome.facts, "what is lost is no repeat"
+
+
 async def test_who_listens_tells_a_process_that_its_store_has_forgotten_something(
     database: Database, fresh_broker: Any
 ) -> None:

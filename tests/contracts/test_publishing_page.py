@@ -97,7 +97,7 @@ def test_the_table_of_inbound_topics_is_complete() -> None:
         assert set(re.findall(r"`([^`]+)`", row)) == {topic, *(c.name for c in here), *(c.key for c in here)}
 
 
-def test_the_listening_example_drops_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_listening_example_drops_repeats_and_what_is_behind_a_hole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiokafka, "AIOKafkaConsumer", Client)
     first, second = (said(name) for name in ("o2c.order.OrderPlaced.v1", "o2c.order.PriceChanged.v1"))
     spoken = [record("o2c.order.events", each.value, each.key, each.headers) for each in (first, second, first)]
@@ -105,8 +105,12 @@ def test_the_listening_example_drops_repeats(monkeypatch: pytest.MonkeyPatch) ->
     program: dict[str, Any] = {}
     exec(block("python", LISTENING), program)
     heard: list[Any] = []
-    positions: dict[Any, int] = {}
+    positions: dict[Any, int] = {(b"/o2c/order", str(each.lane).encode()): 11 for each in (first, second)}
     asyncio.run(program["listen"]("o2c.order.events", positions, lambda kind, body: heard.append((kind, body))))
     assert [kind for kind, _ in heard] == ["o2c.order.OrderPlaced.v1", "o2c.order.PriceChanged.v1"]
     assert heard[0][1] == json.loads(first.value) == msgspec.json.decode(first.value)
-    assert positions == {(b"/o2c/order", str(each.lane).encode()): 12 for each in (first, second)}
+    assert set(positions.values()) == {12}
+    positions = dict.fromkeys(positions, 10)
+    asyncio.run(program["listen"]("o2c.order.events", positions, lambda kind, body: heard.append((kind, body))))
+    assert len(heard) == 2
+    assert set(positions.values()) == {10}
