@@ -18,7 +18,8 @@ class ApprovedOrder(Value, frozen=True, gc=False):
 
 
 async def exposure_is_what_was_recorded(stores: Stores) -> Finding:
-    """Reserved and not yet invoiced + invoiced − credited − received − written off, per customer, is the stored figure.
+    """Reserved and not yet invoiced + invoiced − credited − received − written off + reversed, per customer, is the
+    stored figure.
 
     Reservations come from credit, invoices from billing, money from receivables: three stores against a fourth's sum.
     """
@@ -56,13 +57,16 @@ async def _orders(stores: Stores, currencies: Mapping[str, str]) -> list[Approve
 
 
 async def _owed(stores: Stores, currencies: Mapping[str, str]) -> list[tuple[str, int]]:
-    """(customer, amount): invoices up, credit notes, money and write-offs down, in the account's own currency."""
+    """(customer, amount): invoices and reversals up, credit notes, money and write-offs down, in the account's own
+    currency.
+    """
     owed = []
     for service, name, field, sign in (
         ("billing", "billing.Invoiced", "total_minor", 1),
         ("billing", "billing.CreditNoteIssued", "total_minor", -1),
         ("receivables", "receivables.PaymentReceived", "amount_minor", -1),
         ("receivables", "receivables.WrittenOff", "amount_minor", -1),
+        ("receivables", "receivables.WriteOffReversed", "amount_minor", 1),
     ):
         rows = await stores.rows(
             service,

@@ -14,6 +14,7 @@ _MOVEMENTS = f"""
 (SELECT d->>'invoice_id' AS invoice_id, d->>'customer_id' AS customer_id, d->>'currency' AS currency,
         CASE topic WHEN 'receivables.InvoiceBooked' THEN (d->>'total_minor')::numeric
                    WHEN 'receivables.CashUnapplied' THEN (d->>'amount_minor')::numeric
+                   WHEN 'receivables.WriteOffReversed' THEN (d->>'amount_minor')::numeric
                    WHEN 'receivables.CreditNoteBooked' THEN -(d->>'applied_minor')::numeric
                    ELSE -(d->>'amount_minor')::numeric END AS amount
  FROM {
@@ -22,9 +23,15 @@ _MOVEMENTS = f"""
         "receivables.CashApplied",
         "receivables.CashUnapplied",
         "receivables.WrittenOff",
+        "receivables.WriteOffReversed",
         "receivables.CreditNoteBooked",
     )
 } f)
+"""
+_LOSSES = f"""
+(SELECT d->>'invoice_id' AS invoice_id, d->>'customer_id' AS customer_id, d->>'currency' AS currency,
+        CASE topic WHEN 'receivables.WrittenOff' THEN 1 ELSE -1 END * (d->>'amount_minor')::numeric AS amount
+ FROM {facts("receivables.WrittenOff", "receivables.WriteOffReversed")} f)
 """
 _MONEY = f"""
 (SELECT coalesce(d->>'source_id', d->>'payment_id', d->>'credit_note_id') AS source_id,
@@ -41,7 +48,7 @@ _MONEY = f"""
     )
 } f)
 """
-RECEIVABLES, CUSTOMER_CREDIT = "1200", "2100"
+RECEIVABLES, CUSTOMER_CREDIT, WRITE_OFFS = "1200", "2100", "6100"
 
 
 async def journal_entries_balance(stores: Stores) -> Finding:
@@ -96,7 +103,9 @@ async def subledger_is_the_control_account(stores: Stores) -> Finding:
 
 
 async def open_items_are_what_was_recorded(stores: Stores) -> Finding:
-    """What the read table says is due on an invoice = invoiced − applied − credited − written off, never below zero."""
+    """What the read table says is due on an invoice = invoiced − applied − credited − written off (less what of
+    it was reversed), never below zero.
+    """
     table = await stores.table("receivables", "SELECT invoice_id, open_minor::numeric FROM open_items")
     recorded = await stores.table("receivables", f"SELECT invoice_id, sum(amount) FROM {_MOVEMENTS} m GROUP BY 1")
     below = tuple(f"{invoice_id}: {amount} open" for invoice_id, amount in recorded.items() if amount < 0)
@@ -123,6 +132,19 @@ async def unapplied_is_the_control_account(stores: Stores) -> Finding:
         f"WHERE account = '{CUSTOMER_CREDIT}' GROUP BY 1, 2"
     )
     return same(await stores.table("receivables", money), await stores.table("receivables", control))
+
+
+async def write_offs_are_the_loss_account(stores: Stores) -> Finding:
+    """Per customer and currency: written off − reversed = balance of write-offs; on no invoice is it below zero."""
+    losses = f"SELECT customer_id, currency, sum(amount) FROM {_LOSSES} l GROUP BY 1, 2"
+    control = (
+        f"SELECT customer_id, currency, sum(debit) - sum(credit) FROM {_LINES} l "
+        f"WHERE account = '{WRITE_OFFS}' GROUP BY 1, 2"
+    )
+    by_invoice = await stores.table("receivables", f"SELECT invoice_id, sum(amount) FROM {_LOSSES} l GROUP BY 1")
+    below = tuple(f"{invoice_id}: {amount} written off" for invoice_id, amount in by_invoice.items() if amount < 0)
+    known = same(await stores.table("receivables", losses), await stores.table("receivables", control))
+    return together([known, Finding(0, below)])
 
 
 async def payments_are_booked_once(stores: Stores) -> Finding:

@@ -36,6 +36,7 @@ CHECKS: tuple[Callable[[Stores], Awaitable[Finding]], ...] = (
     ledger.open_items_are_what_was_recorded,
     ledger.received_is_applied_or_unapplied,
     ledger.unapplied_is_the_control_account,
+    ledger.write_offs_are_the_loss_account,
     ledger.nothing_is_overpaid,
     ledger.payments_are_booked_once,
     ledger.invoices_are_booked_once,

@@ -160,6 +160,9 @@ _MOVEMENTS: Mapping[type[Any], Callable[[Any, Heard], Iterable[Row]]] = {
     receivables.CashApplied: lambda m, h: _movement(m, h, "applied", m.source_id, -m.amount_minor, m.applied_on),
     receivables.CashUnapplied: lambda m, h: _movement(m, h, "unapplied", m.source_id, m.amount_minor, m.unapplied_on),
     receivables.WrittenOff: lambda m, h: _movement(m, h, "written_off", "", -m.amount_minor, m.written_on),
+    receivables.WriteOffReversed: lambda m, h: _movement(
+        m, h, "write_off_reversed", m.source_id, m.amount_minor, m.reversed_on
+    ),
     receivables.CreditNoteBooked: lambda m, h: _movement(
         m, h, "credited", m.credit_note_id, -m.applied_minor, m.applied_on
     ),

@@ -69,10 +69,10 @@ are closed (see `PAID_AT` in queries.py).
 """
 
 
-def _unapplied(m: receivables.CashUnapplied, _: Heard) -> dict[str, Any]:
-    # What is open now is just what was taken back: before, nothing was, so the invoice is closed no more.
+def _due_again(m: receivables.CashUnapplied | receivables.WriteOffReversed, changed: str) -> dict[str, Any]:
+    # What is open now is just what came back: before, nothing was, so the invoice is closed no more.
     opened = int(m.open_minor == m.amount_minor)
-    return {"paid_minor": -m.amount_minor, "closed_invoices": -opened}
+    return {changed: -m.amount_minor, "closed_invoices": -opened}
 
 
 _MEASURES: Mapping[type[Any], Callable[[Any, Heard], dict[str, Any]]] = {
@@ -80,9 +80,10 @@ _MEASURES: Mapping[type[Any], Callable[[Any, Heard], dict[str, Any]]] = {
     billing.Invoiced: lambda m, _: {"invoiced_minor": m.total_minor, "invoices": 1},
     billing.CreditNoteIssued: lambda m, _: {"credited_minor": m.total_minor},
     receivables.CashApplied: lambda m, _: {"paid_minor": m.amount_minor},
-    receivables.CashUnapplied: _unapplied,
+    receivables.CashUnapplied: lambda m, _: _due_again(m, "paid_minor"),
     receivables.InvoicePaid: lambda _, h: {"paid_at": h.at, "closed_invoices": 1},
     receivables.WrittenOff: lambda m, _: {"written_off_minor": m.amount_minor},
+    receivables.WriteOffReversed: lambda m, _: _due_again(m, "written_off_minor"),
 }
 """What a message adds to its order beside its first instant."""
 

@@ -63,6 +63,9 @@ SENTENCES: Mapping[type[Any], Callable[[Any], str]] = {
     receivables.WrittenOff: lambda m: (
         f"{money(m.amount_minor, m.currency)} of {m.invoice_number} written off: {reason(m.reason)}"
     ),
+    receivables.WriteOffReversed: lambda m: (
+        f"{money(m.amount_minor, m.currency)} of {m.invoice_number} written off no more: {reason(m.reason)}"
+    ),
     receivables.JournalPosted: lambda m: (
         f"Journal entry {m.entry_id} for {m.document}: {money(_debits(m), m.currency)}"
     ),

@@ -8,7 +8,10 @@ from shared.money import EXPONENTS, grouped_from_minor
 
 REASONS: Mapping[str, str] = {
     "account_held": "the customer's credit account is held",
+    "cash_applied": "it is paid after all",
+    "cash_unapplied": "the money that all but paid it was taken back",
     "credit_declined": "credit was declined",
+    "credit_note": "a credit note takes it back",
     "credit_referred": "a person decides about the credit",
     "currency_mismatch": "the credit account is in another currency",
     "declined_by_person": "declined by a person",

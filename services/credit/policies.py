@@ -17,7 +17,7 @@ from services.credit.domain.credit_commands import (
 )
 from shared.contracts.billing import CreditNoteIssued, Invoiced
 from shared.contracts.orders import CustomerRegistered, OrderCancelled, OrderPlaced, OrderRejected
-from shared.contracts.receivables import PaymentReceived, WrittenOff
+from shared.contracts.receivables import PaymentReceived, WriteOffReversed, WrittenOff
 from shared.eventsourced.decider import To
 from shared.eventsourced.policy import Heard, Hears
 
@@ -62,6 +62,7 @@ def hears(policy: CreditPolicy) -> Hears:
         PaymentReceived: on_payment_received,
         CreditNoteIssued: on_credit_note_issued,
         WrittenOff: on_written_off,
+        WriteOffReversed: on_write_off_reversed,
         OrderCancelled: on_order_ended,
         OrderRejected: on_order_ended,
     }
@@ -89,6 +90,11 @@ def on_credit_note_issued(message: CreditNoteIssued, _: Heard) -> Commands:
 def on_written_off(message: WrittenOff, _: Heard) -> Commands:
     """What is not collected is not owed."""
     return _to(message.customer_id, NoteWriteOff(message.customer_id, message.amount_minor, message.currency))
+
+
+def on_write_off_reversed(message: WriteOffReversed, _: Heard) -> Commands:
+    """What comes back is owed again, until the money or the credit note that it comes back for lowers it."""
+    return _to(message.customer_id, NoteWriteOff(message.customer_id, -message.amount_minor, message.currency))
 
 
 def on_order_ended(message: OrderCancelled | OrderRejected, _: Heard) -> Commands:

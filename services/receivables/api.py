@@ -87,7 +87,7 @@ def _account_routes(router: APIRouter, commands: Commands, today: Callable[[], d
 
     @router.post("/accounts/{customer_id}/apply", response_model=OpenItemView)
     async def apply_cash(customer_id: Id, body: ApplyBody, response: Response, seen: SeenVersion, trace: Trace) -> Any:
-        """Apply unapplied money to an open invoice. If-Match is required: a repeat must not apply twice."""
+        """Apply unapplied money to an invoice, open or written off. If-Match is required against applying twice."""
         invalid([*_body_problems(body), *_unseen(seen)])
         command = ApplyCash(body.source_id, body.invoice_id, customer_id, body.amount_minor, body.by, today())
         outcome = await commands.execute(To(account, customer_id, command, seen), trace=trace)

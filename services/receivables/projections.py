@@ -11,6 +11,7 @@ from services.receivables.domain.account_facts import (
     InvoiceBooked,
     JournalPosted,
     PaymentReceived,
+    WriteOffReversed,
     WrittenOff,
 )
 from shared.eventsourced.facts import Recorded, instant_of
@@ -168,6 +169,7 @@ PROJECTIONS: tuple[Projection, ...] = (
             CashApplied: lambda r: _item_changed(r.fact.invoice_id, -r.fact.amount_minor),
             CashUnapplied: lambda r: _item_changed(r.fact.invoice_id, r.fact.amount_minor),
             WrittenOff: lambda r: _item_changed(r.fact.invoice_id, -r.fact.amount_minor),
+            WriteOffReversed: lambda r: _item_changed(r.fact.invoice_id, r.fact.amount_minor),
             CreditNoteBooked: lambda r: _item_changed(r.fact.invoice_id, -r.fact.applied_minor),
         },
     ),
@@ -180,6 +182,9 @@ PROJECTIONS: tuple[Projection, ...] = (
                 r, "unapplied", r.fact.source_id, r.fact.amount_minor, r.fact.unapplied_on
             ),
             WrittenOff: lambda r: _movement(r, "written_off", "", -r.fact.amount_minor, r.fact.written_on),
+            WriteOffReversed: lambda r: _movement(
+                r, "write_off_reversed", r.fact.source_id, r.fact.amount_minor, r.fact.reversed_on
+            ),
             CreditNoteBooked: lambda r: _movement(
                 r, "credited", r.fact.credit_note_id, -r.fact.applied_minor, r.fact.applied_on
             ),

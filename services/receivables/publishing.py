@@ -19,5 +19,6 @@ SAYS: Publishing = {
     own.CreditNoteBooked: same(public.CreditNoteBooked),
     own.InvoicePaid: same(public.InvoicePaid),
     own.WrittenOff: same(public.WrittenOff),
+    own.WriteOffReversed: same(public.WriteOffReversed),
     own.JournalPosted: Says(public.JournalPosted, _journal_posted),
 }

@@ -42,11 +42,13 @@ class PaymentBody(Body):
 
 
 class ApplyBody(Body):
-    """Which unapplied money shall pay which open invoice, and who says so."""
+    """Which unapplied money shall pay which invoice, open or written off, and who says so."""
 
     source_id: _Id = Field(description="The payment or credit note whose money is used", examples=["PAY-7781"])
     invoice_id: _Id = Field(examples=["O-1-1"])
-    amount_minor: _Amount = Field(description="At most what is unapplied and what is due", ge=1, examples=[12050])
+    amount_minor: _Amount = Field(
+        description="At most what is unapplied, and what is due or written off", ge=1, examples=[12050]
+    )
     by: _Person = Field(description="The person who decides", examples=["Ada Byron"])
 
 

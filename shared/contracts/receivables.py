@@ -101,6 +101,25 @@ class WrittenOff(Message, frozen=True, gc=False):
     written_on: date | None = None
 
 
+@RECEIVABLES.says()
+class WriteOffReversed(Message, frozen=True, gc=False):
+    """What was written off is due again, `open_minor` in all; what pays or credits it is said right after.
+
+    `reason`: `cash_applied`, `cash_unapplied` or `credit_note`. `source_id`: the payment or credit note behind it.
+    """
+
+    invoice_id: str
+    invoice_number: str
+    order_id: str
+    customer_id: str
+    amount_minor: int
+    currency: str
+    open_minor: int
+    reason: str
+    source_id: str
+    reversed_on: date
+
+
 class JournalLine(Value, frozen=True, gc=False):
     """One side of an entry, in minor units; exactly one of debit and credit is positive."""
 

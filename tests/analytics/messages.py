@@ -22,7 +22,9 @@ def said(message: Any, number: int, minutes: int) -> Said:
 
 
 def story_of(order_id: str = "O-1", customer_id: str = "C-1") -> list[Said]:
-    """One order: held, shipped in two parts, invoiced twice, partly returned, paid, with one mistake undone."""
+    """One order: held, shipped in two parts, invoiced twice, partly returned, paid, with one mistake undone, and
+    a rest that was written off paid after all.
+    """
     messages = (
         *_ordered(order_id, customer_id),
         *_delivered(order_id, customer_id),
@@ -94,6 +96,9 @@ def _paid(o: str, c: str) -> list[Any]:
         receivables.InvoicePaid(*about(1), 60_00, "EUR", PAID),
         receivables.JournalPosted(f"J-{c}-{o}", c, PAID, "EUR", payment_id, sides, o),
         orders.OrderCompleted(o, c, "EUR", 120_00),
+        receivables.WriteOffReversed(*about(1), 1_00, "EUR", 1_00, "cash_applied", f"{o}-P2", PAID),
+        receivables.CashApplied(f"{o}-P2", *about(1), 1_00, "EUR", 0, PAID),
+        receivables.InvoicePaid(*about(1), 60_00, "EUR", PAID),
     ]
 
 

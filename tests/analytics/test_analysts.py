@@ -199,6 +199,17 @@ async def test_the_day_of_payment_is_that_of_the_last_change_of_what_was_due(dat
         await connection.close()
 
 
+async def test_what_was_written_off_and_came_back_is_given_up_no_more(database: str) -> None:
+    await hear(database, story_of("O-8"))
+    connection = await as_analyst(database)
+    try:
+        rows = await connection.fetch("SELECT invoice_id, open_minor, applied_minor, written_off_minor FROM invoices")
+        assert {row[0]: tuple(row)[1:] for row in rows} == {"O-8-1": (0, 60_00, 0), "O-8-2": (0, 0, 0)}
+        assert await connection.fetchval("SELECT written_off_minor FROM orders") == 0
+    finally:
+        await connection.close()
+
+
 async def test_every_order_has_its_own_shipment_of_the_same_id(analyst: asyncpg.Connection) -> None:
     shipped = "SELECT order_id, shipment_id, sku, quantity FROM shipment_lines ORDER BY order_id, line_no"
     assert [tuple(row) for row in await analyst.fetch(shipped)] == [

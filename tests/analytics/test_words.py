@@ -69,6 +69,12 @@ INVOICED = billing.Invoiced(
             receivables.WrittenOff("O-1-1", "INV-1", "O-1", "C-1", 100, "EUR", "small_difference"),
             "1.00 EUR of INV-1 written off: too little to collect",
         ),
+        (
+            receivables.WriteOffReversed(
+                "O-1-1", "INV-1", "O-1", "C-1", 100, "EUR", 100, "cash_applied", "P-1", date(2026, 3, 1)
+            ),
+            "1.00 EUR of INV-1 written off no more: it is paid after all",
+        ),
     ],
 )
 def test_a_story_has_no_codes_and_readable_amounts(message: Message, told: str) -> None:

@@ -83,6 +83,11 @@ def applied(amount: int) -> Row:
     return fact("receivables.CashApplied", **ids, amount_minor=amount)
 
 
+def off(name: str, amount: int) -> Row:
+    ids = {"invoice_id": "O-1-I1", "customer_id": "C-1", "currency": "GBP"}
+    return fact(f"receivables.{name}", **ids, amount_minor=amount)
+
+
 def received(amount: int) -> Row:
     return fact("receivables.PaymentReceived", payment_id="P-1", customer_id="C-1", currency="GBP", amount_minor=amount)
 
@@ -119,6 +124,8 @@ CREDITED = fact(
     total_minor=600,
 )
 ITEM = "INSERT INTO open_items (invoice_id, order_id, open_minor) VALUES ('O-1-I1', 'O-1', {})"
+LOSS = [off("WrittenOff", 500), off("WriteOffReversed", 200)]
+LOSS_BACK = entry("J-2", ("1200", 200), ("6100", -200))
 SERIES = ("billing", "INSERT INTO number_series (series, last) VALUES ('INV-2026', {})")
 BOOKS = [booked(), entry("J-1", ("1200", 500), ("4000", -500))]
 BOOKED_MOVEMENT = (
@@ -136,7 +143,7 @@ RIGHT: dict[str, list[Row]] = {
     "streams_have_no_gaps": [fact("order.X", "s", 1), fact("order.X", "s", 2)],
     "nothing_is_stuck": [("order", LETTER.format("done"))],
     "orders_complete_when_paid": [placed(), shipped(), invoiced(), COMPLETED, ("receivables", ITEM.format(0))],
-    "exposure_is_what_was_recorded": [APPROVED, invoiced(3, final=False), ("credit", ACCOUNT.format(500))],
+    "exposure_is_what_was_recorded": [APPROVED, invoiced(3, final=False), *LOSS, ("credit", ACCOUNT.format(200))],
     "stock_is_what_was_recorded": [
         stock("StockReceived", 9),
         stock("StockAllocated", 3),
@@ -156,6 +163,7 @@ RIGHT: dict[str, list[Row]] = {
     "journal_entries_balance": [entry("J-1", ("1200", 500), ("4000", -500))],
     "subledger_is_the_control_account": [*BOOKS, BOOKED_MOVEMENT],
     "open_items_are_what_was_recorded": [booked(), applied(200), ("receivables", ITEM.format(300))],
+    "write_offs_are_the_loss_account": [*LOSS, entry("J-1", ("6100", 500), ("1200", -500)), LOSS_BACK],
     "unapplied_is_the_control_account": [received(500), entry("J-1", ("1000", 500), ("2100", -500))],
     "nothing_is_overpaid": [booked(), applied(500)],
     "invoices_are_booked_once": [invoiced(), booked()],
@@ -194,6 +202,7 @@ WRONG: dict[str, list[Row]] = {
     "open_items_are_what_was_recorded": [booked(), applied(200), ("receivables", ITEM.format(301))],
     "received_is_applied_or_unapplied": [received(500), applied(501)],
     "unapplied_is_the_control_account": [received(500), entry("J-1", ("1000", 499), ("2100", -499))],
+    "write_offs_are_the_loss_account": [*LOSS, entry("J-1", ("6100", 500), ("1200", -500))],
     "nothing_is_overpaid": [booked(), applied(501)],
     "payments_are_booked_once": [received(500)],
     "invoices_are_booked_once": [invoiced()],
@@ -322,6 +331,21 @@ async def test_what_moves_on_is_on_its_way_and_what_stands_still_offends(stores:
     assert "everything_is_published" not in under_load  # it is never at the end, but it goes on
     assert "every_position_is_reached" in under_load  # nobody hears lane 3, though its head goes on
     await asyncio.wait([speaking])
+
+
+async def test_what_comes_back_is_due_again_and_never_more_than_was_written_off(
+    stores: Addresses, given: Given
+) -> None:
+    async def offending(name: str) -> tuple[str, ...]:
+        async with open_stores(stores) as opened:
+            return (await CHECK[name](opened)).offending
+
+    await given([booked(), *LOSS, ("receivables", ITEM.format(200))])
+    await given([entry("J-1", ("6100", 500), ("1200", -500)), LOSS_BACK])
+    assert await offending("open_items_are_what_was_recorded") == ()
+    assert await offending("write_offs_are_the_loss_account") == ()
+    await given([off("WriteOffReversed", 301), entry("J-3", ("1200", 301), ("6100", -301))])
+    assert await offending("write_offs_are_the_loss_account") == ("O-1-I1: -1 written off",)
 
 
 async def test_verification_never_writes(stores: Addresses, given: Given) -> None:

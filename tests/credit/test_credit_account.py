@@ -259,6 +259,23 @@ def test_payments_credit_notes_and_write_offs_lower_exposure() -> None:
     assert (owed.state().exposure_minor, rest.state().exposure_minor) == (40_000, 0)
 
 
+def test_a_write_off_that_is_reversed_is_owed_again() -> None:
+    written_off = account.given(approved("O-1", 90_000), invoiced("O-1", 90_000), WriteOffNoted(90_000, "EUR"))
+    reversed_off = written_off.when(NoteWriteOff(C, -90_000, "EUR"))
+    reversed_off.then(WriteOffNoted(-90_000, "EUR"))
+    assert (written_off.state().exposure_minor, reversed_off.state().exposure_minor) == (0, 90_000)
+    assert reversed_off.when(NoteCreditNote(C, 90_000, "EUR")).state().exposure_minor == 0
+
+
+def test_who_pays_what_was_written_off_gets_no_credit_for_it_meanwhile() -> None:
+    """As receivables says it: the reversal first. An order that does not fit must not slip in between the two."""
+    owed = account.given(approved("O-1", 90_000), invoiced("O-1", 90_000), WriteOffNoted(90_000, "EUR"))
+    waiting = owed.when(request("O-2", LIMIT + 50_000))
+    recovered = waiting.when(NoteWriteOff(C, -90_000, "EUR")).when(pay(90_000))
+    recovered.then(paid(90_000))
+    assert recovered.state().exposure_minor == 0
+
+
 def test_money_before_the_account_counts_once_it_is_open() -> None:
     early = unknown.given(paid(500), paid(70, "USD")).when(OpenCreditAccount(C, LIMIT, "EUR"))
     assert early.state().exposure_minor == -500

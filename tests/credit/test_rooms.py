@@ -43,6 +43,10 @@ MESSAGES: list[tuple[Any, Any]] = [
         c.NoteCreditNote(C, 120, "EUR"),
     ),
     (receivables.PaymentReceived("P", C, 70, "EUR", DAY, "transfer"), c.NotePayment(C, 70, "EUR")),
+    (
+        receivables.WriteOffReversed("I", "N", "O-1", C, 3, "EUR", 3, "cash_applied", "P", date(2026, 4, 1)),
+        c.NoteWriteOff(C, -3, "EUR"),
+    ),
     (receivables.WrittenOff("I", "N", "O-1", C, 3, "EUR", "small_difference"), c.NoteWriteOff(C, 3, "EUR")),
 ]
 

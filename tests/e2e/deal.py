@@ -9,7 +9,7 @@ from typing import Any
 from shared.contracts.inbound import Customer, Order, Payment, Receipt, RequestedLine, Shipment, ShippedLine
 from tests.e2e.system import System, eventually
 
-BANK, RECEIVABLES, CUSTOMER_CREDIT, TAX, REVENUE = "1000", "1200", "2100", "2200", "4000"
+BANK, RECEIVABLES, CUSTOMER_CREDIT, TAX, REVENUE, WRITE_OFFS = "1000", "1200", "2100", "2200", "4000", "6100"
 
 
 @dataclass(frozen=True)

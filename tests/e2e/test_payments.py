@@ -6,7 +6,7 @@ from datetime import date
 import msgspec
 import pytest
 
-from tests.e2e.deal import BANK, COMPLETED, CUSTOMER_CREDIT, INVOICED, RECEIVABLES, REVENUE, TAX, Deal
+from tests.e2e.deal import BANK, COMPLETED, CUSTOMER_CREDIT, INVOICED, RECEIVABLES, REVENUE, TAX, WRITE_OFFS, Deal
 from tests.e2e.system import System, eventually
 
 pytestmark = pytest.mark.e2e
@@ -163,6 +163,45 @@ async def test_a_person_applies_unapplied_money_only_to_what_they_have_seen(syst
         invoices=(12_000,),
         ledger={BANK: 12_000, REVENUE: -10_000, TAX: -2_000},
     )
+
+
+async def test_what_was_written_off_is_no_loss_when_it_is_paid_or_credited_after_all(
+    system: System, deal: Deal
+) -> None:
+    await deal.begins()
+    short, unpaid = await deal.ships(1), await deal.ships(2)
+    await system.say(deal.payment(11_000, 1, reference=short["number"]))
+    await eventually(lambda: _due(system, deal), {short["number"]: 1_000, unpaid["number"]: 12_000})
+    for invoice in (short, unpaid):
+        given_up = {"by": "Ada", "reason": "insolvent"}
+        await system.done("receivables", f"/open-items/{invoice['invoice_id']}/write-off", given_up)
+    losses = await system.pages("receivables", "/journal", account=WRITE_OFFS)
+    deal.later_days += [date.fromisoformat(r["posted_on"]) for r in losses if r["customer_id"] == deal.customer_id]
+    both = {
+        "orders": {deal.order_id(1): COMPLETED, deal.order_id(2): COMPLETED},
+        "invoices": (12_000, 12_000),
+    }
+    await deal.ends_as(
+        **both,
+        stock={deal.sku(): (80, 0, 0)},
+        ledger={BANK: 11_000, REVENUE: -20_000, TAX: -4_000, WRITE_OFFS: 13_000},
+    )
+    await system.say(deal.payment(1_000, 2, reference=short["number"]))
+    back = {"return_id": f"RT-{deal.name}", "order_id": deal.order_id(2), "lines": [{"line_no": 1, "quantity": 10}]}
+    await system.done("fulfillment", "/returns", back)
+    received = {"order_id": deal.order_id(2), "received_at": f"{deal.day}T15:00:00Z", "restocked": True}
+    await system.done("fulfillment", f"/returns/{back['return_id']}/received", received)
+    await deal.ends_as(
+        **both,
+        credit_notes=(12_000,),
+        stock={deal.sku(): (90, 0, 0)},
+        ledger={BANK: 12_000, REVENUE: -10_000, TAX: -2_000},
+    )
+
+
+async def _due(system: System, deal: Deal) -> dict[str, int]:
+    items = await system.pages("receivables", "/open-items", customer_id=deal.customer_id)
+    return {item["number"]: item["open_minor"] for item in items}
 
 
 async def _unapplied(system: System, deal: Deal) -> dict[str, int]:

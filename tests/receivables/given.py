@@ -14,6 +14,7 @@ from services.receivables.domain.account_facts import (
     ReceivePayment,
     UnapplyCash,
     WriteOff,
+    WriteOffReversed,
 )
 from services.receivables.domain.journal import JournalLine
 
@@ -126,6 +127,22 @@ def applied(
         "applied_on": PAID,
     }
     return CashApplied(**{**values, **changes})
+
+
+def reversed_off(amount_minor: int, open_minor: int, invoice_id: str = "1", **changes: Any) -> WriteOffReversed:
+    values = {
+        "invoice_id": invoice_id,
+        "invoice_number": number_of(invoice_id),
+        "order_id": "O-1",
+        "customer_id": CUSTOMER,
+        "amount_minor": amount_minor,
+        "currency": "EUR",
+        "open_minor": open_minor,
+        "reason": "cash_applied",
+        "source_id": "P-1",
+        "reversed_on": PAID,
+    }
+    return WriteOffReversed(**{**values, **changes})
 
 
 def paid(invoice_id: str = "1", total_minor: int = 120_00, paid_on: date = PAID, order_id: str = "O-1") -> InvoicePaid:

@@ -15,12 +15,12 @@ from services.receivables.domain.account_facts import (
     CashApplied,
     CashUnapplied,
     CreditNoteBooked,
-    InvoiceBooked,
     JournalPosted,
     PaymentReceived,
+    WriteOffReversed,
     WrittenOff,
 )
-from services.receivables.domain.accounts import BANK, CUSTOMER_CREDIT, RECEIVABLES
+from services.receivables.domain.accounts import BANK, CUSTOMER_CREDIT, RECEIVABLES, WRITE_OFFS
 from services.receivables.projections import PROJECTIONS
 from shared.errors import DomainError
 from shared.eventsourced.facts import Meta, Recorded
@@ -34,7 +34,7 @@ CURRENCIES = ("EUR", "GBP")
 days = st.integers(0, 40).map(lambda n: START + timedelta(n))
 amounts = st.integers(1, 60)
 steps = st.tuples(
-    st.sampled_from(["book", "pay", "pay", "credit", "apply", "unapply", "unapply", "write off"]),
+    st.sampled_from(["book", "pay", "pay", "credit", "apply", "unapply", "unapply", "write off", "write off"]),
     st.integers(0, 5),
     amounts,
     days,
@@ -166,6 +166,28 @@ def test_sub_ledgers_are_their_control_accounts_rule_29(history: History) -> Non
 
 @given(histories)
 @examples(60)
+def test_the_loss_is_what_was_written_off_and_not_reversed_rule_26(history: History) -> None:
+    for currency in CURRENCIES:
+        lost = total(history.facts, WrittenOff, currency, lambda f: f.amount_minor)
+        lost -= total(history.facts, WriteOffReversed, currency, lambda f: f.amount_minor)
+        known = sum(w.amount_minor for w in history.state.written_off.values() if w.currency == currency)
+        assert balance(history.facts, WRITE_OFFS, currency) == lost == known
+        assert all(balance(history.facts, WRITE_OFFS, currency, on) >= 0 for on in days_of(history))
+
+
+@given(histories)
+@examples(60)
+def test_a_credit_note_is_credit_only_when_nothing_is_due_or_written_off_rule_17(history: History) -> None:
+    state: Account = account.initial
+    for fact in history.facts:
+        state = account.evolve(state, fact)
+        if isinstance(fact, CreditNoteBooked) and fact.credited_minor:
+            assert fact.invoice_id not in state.items
+            assert fact.invoice_id not in state.written_off
+
+
+@given(histories)
+@examples(60)
 def test_received_is_applied_and_unapplied_rule_19(history: History) -> None:
     facts = history.facts
     for currency in CURRENCIES:
@@ -184,6 +206,10 @@ def test_no_item_is_ever_negative_or_more_than_its_invoice(history: History) -> 
     for item in history.state.items.values():
         assert 0 < item.open_minor <= item.total_minor
     assert all(credit.rest_minor > 0 for credit in history.state.credits.values())
+    for invoice_id, loss in history.state.written_off.items():
+        item = history.state.items.get(invoice_id)
+        assert 0 <= loss.small_minor <= loss.amount_minor
+        assert 0 < loss.amount_minor <= loss.total_minor - (item.open_minor if item is not None else 0)
 
 
 @given(histories)
@@ -193,7 +219,7 @@ def test_the_indexes_hold_what_is_open_and_nothing_else(history: History) -> Non
     keys = [key for chunk in state.item_index.chunks for key in chunk]
     assert keys == sorted(set(keys))
     assert len(keys) == 3 * len(state.items)
-    assert dict(state.numbers) == {number_of(invoice_id): invoice_id for invoice_id in state.items}
+    assert dict(state.numbers) == {number_of(i): i for i in (*state.items, *state.written_off)}
     waiting = sorted(name for credit in state.credits.values() for name in credit.waits_for)
     assert [key for chunk in state.credit_index.chunks for key in chunk] == waiting
 
@@ -263,4 +289,4 @@ def test_the_random_histories_reach_every_kind_of_fact() -> None:
         kinds.update(type(fact) for fact in history.facts)
 
     collect()
-    assert kinds >= {InvoiceBooked, CreditNoteBooked, PaymentReceived, CashApplied, CashUnapplied, WrittenOff}
+    assert kinds == set(account.facts)

@@ -1,7 +1,8 @@
 """How much a customer may owe us, and which orders may therefore go on. Stream: `credit-account-{customer_id}`.
 
-exposure = Σ orders approved and not yet invoiced + Σ invoiced − Σ credit notes − Σ payments received − Σ written off,
-all in the account's currency. Amounts of other currencies are kept in books of their own and never mixed in.
+exposure = Σ orders approved and not yet invoiced + Σ invoiced − Σ credit notes − Σ payments received − Σ written off
+(less what of it was reversed), all in the account's currency. Amounts of other currencies are kept in books of their
+own and never mixed in.
 """
 
 from collections.abc import Callable, Mapping, Sequence

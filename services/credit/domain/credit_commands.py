@@ -98,7 +98,7 @@ class NotePayment(Command, frozen=True, gc=False):
 
 
 class NoteWriteOff(Command, frozen=True, gc=False):
-    """A rest was written off."""
+    """A rest was written off, or, with an amount below 0, written off no more."""
 
     customer_id: str
     amount_minor: int

@@ -115,7 +115,7 @@ class PaymentNoted(Fact, frozen=True, gc=False):
 
 @fact("credit.WriteOffNoted")
 class WriteOffNoted(Fact, frozen=True, gc=False):
-    """A rest that is not collected is not owed any more."""
+    """A rest that is not collected is not owed any more. An amount below 0: it was reversed, and is owed again."""
 
     amount_minor: int
     currency: str

@@ -3,6 +3,9 @@
 Money finds invoices in this order (rule 20): invoice numbers in the reference, then the named order; money that names
 nothing pays a single item of exactly its amount, else the oldest due. What names something never pays anything else:
 its rest waits for what it names. No command looks at more items than it pays.
+
+What was written off is not due, but it is remembered: the write-off is reversed, and so due again, in the instant in
+which money that names the invoice pays it or a credit note takes it back (rules 17, 26).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +13,11 @@ from datetime import date
 from typing import assert_never
 
 from services.receivables.domain.account_facts import (
+    CASH_APPLIED,
+    CASH_UNAPPLIED,
+    CREDIT_NOTE,
     POLICY,
+    SMALL_DIFFERENCE,
     Account,
     AccountCommand,
     AccountFact,
@@ -29,7 +36,19 @@ from services.receivables.domain.account_facts import (
     ReceivePayment,
     UnapplyCash,
     WriteOff,
+    WriteOffReversed,
     WrittenOff,
+)
+from services.receivables.domain.account_state import (
+    by_amount,
+    by_due,
+    by_number,
+    by_order,
+    credit_key,
+    evolve,
+    free,
+    id_in,
+    named_in,
 )
 from services.receivables.domain.accounts import (
     BANK,
@@ -43,195 +62,6 @@ from services.receivables.domain.journal import journal_lines
 from shared.errors import DomainError, NotFoundError
 from shared.eventsourced.decider import Decider
 from shared.values import evolved
-
-SMALL_DIFFERENCE = "small_difference"
-
-_END = "\x1f"  # Ends each part of an index key: ids and texts from outside never contain control characters.
-_DIGITS = frozenset("0123456789")
-
-
-# ---- Keys of the two indexes; the part after the last _END is the id
-
-
-def _by_due(currency: str) -> str:
-    return f"D{currency}{_END}"
-
-
-def _by_amount(currency: str, open_minor: int) -> str:
-    return f"A{currency}{_END}{open_minor}{_END}"
-
-
-def _by_order(order_id: str, currency: str) -> str:
-    return f"O{order_id}{_END}{currency}{_END}"
-
-
-def _by_number(number: str, currency: str) -> str:
-    return f"N{number}{_END}{currency}{_END}"
-
-
-def _free(currency: str) -> str:
-    return f"F{currency}{_END}"
-
-
-def _id_in(key: str) -> str:
-    return key[key.rindex(_END) + 1 :]
-
-
-def credit_key(currency: str, source_id: str) -> str:
-    """The key of a source's credit in `Account.credits`: currencies do not mix."""
-    return f"{currency}{_END}{source_id}"
-
-
-def named_in(reference: str) -> tuple[str, ...]:
-    """The words of a payer's text that may be document numbers (they have a digit), in capitals, each once."""
-    if not reference:
-        return ()
-    words = reference.upper().replace(",", " ").replace(";", " ").split()
-    return tuple(dict.fromkeys([word for word in words if not _DIGITS.isdisjoint(word)]))
-
-
-# ---- Evolve
-
-
-def evolve(state: Account, fact: AccountFact) -> Account:
-    """The account after a fact."""
-    match fact:
-        case JournalPosted():
-            return evolved(state, entries=state.entries + 1)
-        case InvoicePaid():
-            return state  # The fact before it has closed the item.
-        case InvoiceBooked():
-            return _with_booked(state, fact)
-        case PaymentReceived():
-            return _with_credit(state, _credit_of(fact))
-        case CashApplied():
-            paid = _with_less_due(state, fact.invoice_id, fact.amount_minor)
-            return _with_less_credit(paid, credit_key(fact.currency, fact.source_id), fact.amount_minor)
-        case CreditNoteBooked():
-            return _with_credit_note(state, fact)
-        case WrittenOff():
-            return _with_less_due(state, fact.invoice_id, fact.amount_minor)
-        case CashUnapplied():
-            return _with_unapplied(state, fact)
-        case _:
-            assert_never(fact)
-
-
-def _with_booked(state: Account, fact: InvoiceBooked) -> Account:
-    if not fact.total_minor:
-        return state
-    item = OpenItem(
-        fact.invoice_id,
-        fact.number,
-        fact.order_id,
-        fact.currency,
-        fact.total_minor,
-        fact.total_minor,
-        fact.issued_on,
-        fact.due_on,
-    )
-    return _with_item(state, item)
-
-
-def _with_item(state: Account, item: OpenItem) -> Account:
-    index = state.item_index
-    for key in _keys_of(item):
-        index = index.added(key)
-    return evolved(
-        state,
-        items=state.items.set(item.invoice_id, item),
-        numbers=state.numbers.set(item.number.upper(), item.invoice_id),
-        item_index=index,
-    )
-
-
-def _keys_of(item: OpenItem) -> tuple[str, str, str]:
-    due = f"{item.due_on}{_END}{item.invoice_id}"
-    return (
-        _by_due(item.currency) + due,
-        _by_amount(item.currency, item.open_minor) + item.invoice_id,
-        _by_order(item.order_id, item.currency) + due,
-    )
-
-
-def _with_less_due(state: Account, invoice_id: str, amount_minor: int) -> Account:
-    item = state.items[invoice_id]
-    if item.open_minor > amount_minor:
-        return _with_open(state, item, item.open_minor - amount_minor)
-    index = state.item_index
-    for key in _keys_of(item):
-        index = index.removed(key)
-    return evolved(
-        state, items=state.items.delete(invoice_id), numbers=state.numbers.delete(item.number.upper()), item_index=index
-    )
-
-
-def _with_open(state: Account, item: OpenItem, open_minor: int) -> Account:
-    index = state.item_index.removed(_by_amount(item.currency, item.open_minor) + item.invoice_id)
-    return evolved(
-        state,
-        items=state.items.set(item.invoice_id, evolved(item, open_minor=open_minor)),
-        item_index=index.added(_by_amount(item.currency, open_minor) + item.invoice_id),
-    )
-
-
-def _credit_of(fact: PaymentReceived) -> Credit:
-    place = f"{fact.value_on}{_END}{fact.payment_id}"
-    waits = [_by_number(number, fact.currency) + place for number in named_in(fact.reference)]
-    if fact.order_id:
-        waits.append(_by_order(fact.order_id, fact.currency) + place)
-    if not waits:
-        waits.append(_free(fact.currency) + place)
-    return Credit(fact.payment_id, fact.currency, fact.amount_minor, fact.value_on, tuple(waits))
-
-
-def _with_credit(state: Account, credit: Credit) -> Account:
-    key = credit_key(credit.currency, credit.source_id)
-    same_id = state.credits.get(key)
-    if same_id is not None:
-        # A bank may give a payment the id of one of our credit notes; neither money may get lost.
-        state = _with_less_credit(state, key, same_id.rest_minor)
-        since_on = max(credit.since_on, same_id.since_on)
-        credit = evolved(credit, rest_minor=credit.rest_minor + same_id.rest_minor, since_on=since_on, waits_for=())
-    index = state.credit_index
-    for name in credit.waits_for:
-        index = index.added(name)
-    return evolved(state, credits=state.credits.set(key, credit), credit_index=index)
-
-
-def _with_less_credit(state: Account, key: str, amount_minor: int) -> Account:
-    credit = state.credits[key]
-    if credit.rest_minor > amount_minor:
-        less = evolved(credit, rest_minor=credit.rest_minor - amount_minor)
-        return evolved(state, credits=state.credits.set(key, less))
-    index = state.credit_index
-    for name in credit.waits_for:
-        index = index.removed(name)
-    return evolved(state, credits=state.credits.delete(key), credit_index=index)
-
-
-def _with_credit_note(state: Account, fact: CreditNoteBooked) -> Account:
-    if fact.applied_minor:
-        state = _with_less_due(state, fact.invoice_id, fact.applied_minor)
-    if fact.credited_minor:
-        state = _with_credit(state, Credit(fact.credit_note_id, fact.currency, fact.credited_minor, fact.issued_on))
-    return state
-
-
-def _with_unapplied(state: Account, fact: CashUnapplied) -> Account:
-    item = state.items.get(fact.invoice_id)
-    if item is not None:
-        open_since = max(item.open_since, fact.unapplied_on)
-        state = _with_open(state, evolved(item, open_since=open_since), fact.open_minor)
-    else:
-        ids = (fact.invoice_id, fact.invoice_number, fact.order_id, fact.currency)
-        amounts = (fact.total_minor, fact.open_minor)
-        state = _with_item(state, OpenItem(*ids, *amounts, fact.unapplied_on, fact.due_on))
-    # Waits for nothing: a person took it back, so a person decides what it pays, the source's other rest included.
-    return _with_credit(state, Credit(fact.source_id, fact.currency, fact.amount_minor, fact.unapplied_on))
-
-
-# ---- Decide
 
 
 def decide(state: Account, command: AccountCommand) -> Sequence[AccountFact]:
@@ -285,6 +115,24 @@ class _Draft:
         self.post(on, (WRITE_OFFS, item.open_minor), (RECEIVABLES, -item.open_minor))
         return evolved(item, open_minor=0)
 
+    def reverse(
+        self, state: Account, invoice_id: str, amount_minor: int, on: date, why: tuple[str, str], by: str = POLICY
+    ) -> Account:
+        """Make what was written off due again, on no day before it was; the account as it is then.
+
+        `why`: the reason, and the payment or credit note behind it.
+        """
+        loss = state.written_off[invoice_id]
+        assert 0 < amount_minor <= loss.amount_minor, "a reversal is at most what was written off"
+        assert loss.currency == self.currency, "a write-off is reversed in its own currency"
+        on = max(on, loss.since_on)
+        open_minor = amount_minor + _open_minor(state, invoice_id)
+        ids = (invoice_id, loss.number, loss.order_id, self.customer_id)
+        again = WriteOffReversed(*ids, amount_minor, self.currency, open_minor, *why, on, by)
+        self.facts.append(again)
+        self.post(on, (RECEIVABLES, amount_minor), (WRITE_OFFS, -amount_minor))
+        return evolve(state, again)
+
     def settle(self, item: OpenItem, on: date, write_off_max_minor: int = 0) -> None:
         """After money came: write off a small rest, and say so if nothing is due any more."""
         if 0 < item.open_minor <= write_off_max_minor:
@@ -308,7 +156,7 @@ class _Draft:
 
 def _book_invoice(state: Account, c: BookInvoice) -> Sequence[AccountFact]:
     assert c.net_minor + c.tax_minor == c.total_minor, "an invoice is its net and its tax"
-    if c.invoice_id in state.items:
+    if c.invoice_id in state.items or c.invoice_id in state.written_off:
         return ()
     amounts = (c.net_minor, c.tax_minor, c.total_minor)
     ids = (c.invoice_id, c.number, c.order_id, c.customer_id, c.currency)
@@ -341,13 +189,13 @@ def _waiting_for(state: Account, item: OpenItem) -> Iterator[Credit]:
         return
     seen: set[str] = set()
     prefixes = (
-        _by_number(item.number.upper(), item.currency),
-        _by_order(item.order_id, item.currency),
-        _free(item.currency),
+        by_number(item.number.upper(), item.currency),
+        by_order(item.order_id, item.currency),
+        free(item.currency),
     )
     for prefix in prefixes:
         for name in state.credit_index.starting_with(prefix):
-            source_id = _id_in(name)
+            source_id = id_in(name)
             if source_id not in seen:
                 seen.add(source_id)
                 yield state.credits[credit_key(item.currency, source_id)]
@@ -357,7 +205,10 @@ def _receive_payment(state: Account, c: ReceivePayment) -> Sequence[AccountFact]
     ids = (c.payment_id, c.customer_id)
     texts = (c.method, c.reference, c.order_id)
     received = PaymentReceived(*ids, c.amount_minor, c.currency, c.value_on, *texts)
-    draft = _Draft(c.customer_id, c.currency, received)
+    draft = _Draft(c.customer_id, c.currency)
+    # First the debt comes back, then money lowers it: who hears both never believes that less is owed than there is.
+    state = _with_named_losses_due(state, draft, c)
+    draft.facts.append(received)
     draft.post(c.value_on, (BANK, c.amount_minor), (CUSTOMER_CREDIT, -c.amount_minor))
     rest_minor = c.amount_minor
     for item in _paid_by(state, c):
@@ -368,6 +219,24 @@ def _receive_payment(state: Account, c: ReceivePayment) -> Sequence[AccountFact]
         if not rest_minor:
             break
     return draft.facts_and_entries(state, c.payment_id, c.order_id)
+
+
+def _with_named_losses_due(state: Account, draft: _Draft, c: ReceivePayment) -> Account:
+    """The account in which what a payment recovers is due: what was written off on the invoices whose numbers it
+    names, in their order, as far as its money goes beyond what is open on all of them.
+    """
+    if not state.written_off:
+        return state
+    named = [state.numbers[number] for number in named_in(c.reference) if number in state.numbers]
+    items = [state.items[invoice_id] for invoice_id in named if invoice_id in state.items]
+    rest_minor = c.amount_minor - sum([item.open_minor for item in items if item.currency == c.currency])
+    for invoice_id in named:
+        loss = state.written_off.get(invoice_id)
+        if loss is not None and loss.currency == c.currency and rest_minor > 0:
+            amount_minor = min(rest_minor, loss.amount_minor)
+            rest_minor -= amount_minor
+            state = draft.reverse(state, invoice_id, amount_minor, c.value_on, (CASH_APPLIED, c.payment_id))
+    return state
 
 
 def _paid_by(state: Account, c: ReceivePayment) -> Iterator[OpenItem]:
@@ -385,30 +254,34 @@ def _paid_by(state: Account, c: ReceivePayment) -> Iterator[OpenItem]:
             seen.add(item.invoice_id)
             yield item
     if c.order_id:
-        for key in state.item_index.starting_with(_by_order(c.order_id, c.currency)):
-            if _id_in(key) not in seen:
-                yield state.items[_id_in(key)]
+        for key in state.item_index.starting_with(by_order(c.order_id, c.currency)):
+            if id_in(key) not in seen:
+                yield state.items[id_in(key)]
 
 
 def _unnamed(state: Account, currency: str, amount_minor: int) -> Iterator[OpenItem]:
     """A single item of exactly this amount, else all items, oldest due first."""
-    exact = state.item_index.starting_with(_by_amount(currency, amount_minor))
+    exact = state.item_index.starting_with(by_amount(currency, amount_minor))
     first, second = next(exact, None), next(exact, None)
     if first is not None and second is None:
-        yield state.items[_id_in(first)]
+        yield state.items[id_in(first)]
         return
-    for key in state.item_index.starting_with(_by_due(currency)):
-        yield state.items[_id_in(key)]
+    for key in state.item_index.starting_with(by_due(currency)):
+        yield state.items[id_in(key)]
 
 
 def _book_credit_note(state: Account, c: BookCreditNote) -> Sequence[AccountFact]:
     assert c.net_minor + c.tax_minor == c.total_minor, "a credit note is its net and its tax"
+    draft = _Draft(c.customer_id, c.currency)
+    again_minor = min(c.total_minor - _open_minor(state, c.invoice_id), _loss_minor(state, c.invoice_id))
+    if again_minor > 0:
+        state = draft.reverse(state, c.invoice_id, again_minor, c.issued_on, (CREDIT_NOTE, c.credit_note_id))
     item = state.items.get(c.invoice_id)
     applied_minor = min(item.open_minor, c.total_minor) if item is not None else 0
     on = max(c.issued_on, item.open_since) if item is not None else c.issued_on
     ids = (c.credit_note_id, c.number, c.invoice_id, c.invoice_number, c.order_id, c.customer_id, c.currency)
     amounts = (c.net_minor, c.tax_minor, c.total_minor, applied_minor, c.total_minor - applied_minor)
-    draft = _Draft(c.customer_id, c.currency, CreditNoteBooked(*ids, *amounts, c.issued_on, on))
+    draft.facts.append(CreditNoteBooked(*ids, *amounts, c.issued_on, on))
     _post_credit_note(draft, c, applied_minor, on)
     if item is not None:
         assert item.currency == c.currency, "a credit note has its invoice's currency"
@@ -426,16 +299,24 @@ def _post_credit_note(draft: _Draft, c: BookCreditNote, applied_minor: int, appl
 
 
 def _apply_cash(state: Account, c: ApplyCash) -> Sequence[AccountFact]:
-    item = _open_item(state, c.invoice_id)
-    credit = state.credits.get(credit_key(item.currency, c.source_id))
+    item, loss = state.items.get(c.invoice_id), state.written_off.get(c.invoice_id)
+    known = item or loss
+    if known is None:
+        raise NotFoundError(f"nothing is due on invoice {c.invoice_id}")
+    credit = state.credits.get(credit_key(known.currency, c.source_id))
     if credit is None:
-        raise NotFoundError(f"{c.source_id} has no unapplied money in {item.currency}")
-    if not 0 < c.amount_minor <= min(credit.rest_minor, item.open_minor):
-        raise DomainError(
-            f"{credit.rest_minor} are unapplied and {item.open_minor} are due, in minor units", code="amount_not_there"
-        )
-    on = max(c.on, item.open_since, credit.since_on)
-    draft = _Draft(c.customer_id, item.currency)
+        raise NotFoundError(f"{c.source_id} has no unapplied money in {known.currency}")
+    open_minor, loss_minor = _open_minor(state, c.invoice_id), _loss_minor(state, c.invoice_id)
+    if not 0 < c.amount_minor <= min(credit.rest_minor, open_minor + loss_minor):
+        sides = f"{open_minor} are due and {loss_minor} written off"
+        raise DomainError(f"{credit.rest_minor} are unapplied, {sides}, in minor units", code="amount_not_there")
+    on = max(c.on, credit.since_on)
+    draft = _Draft(c.customer_id, known.currency)
+    if c.amount_minor > open_minor:
+        again_minor = c.amount_minor - open_minor
+        state = draft.reverse(state, c.invoice_id, again_minor, on, (CASH_APPLIED, c.source_id), c.by)
+    item = state.items[c.invoice_id]
+    on = max(on, item.open_since)
     draft.settle(draft.apply(item, c.source_id, c.amount_minor, on, c.by), on)
     return draft.facts_and_entries(state, c.source_id, item.order_id)
 
@@ -443,30 +324,39 @@ def _apply_cash(state: Account, c: ApplyCash) -> Sequence[AccountFact]:
 def _unapply_cash(state: Account, c: UnapplyCash) -> Sequence[AccountFact]:
     if not 0 < c.amount_minor <= c.applied_minor:
         raise DomainError(f"{c.applied_minor} are applied, in minor units", code="amount_not_there")
-    item = state.items.get(c.invoice_id)
-    open_minor = c.amount_minor + (item.open_minor if item is not None else 0)
+    on = max(c.on, c.applied_on)
+    draft = _Draft(c.customer_id, c.currency)
+    loss = state.written_off.get(c.invoice_id)
+    if loss is not None and loss.small_minor:
+        # The rest was too little to collect while the invoice was all but paid, which it is no more.
+        state = draft.reverse(state, c.invoice_id, loss.small_minor, on, (CASH_UNAPPLIED, c.source_id), c.by)
+    open_minor = c.amount_minor + _open_minor(state, c.invoice_id)
     assert open_minor <= c.total_minor, "what was applied and what is open are at most the whole"
     ids = (c.source_id, c.invoice_id, c.invoice_number, c.order_id, c.customer_id)
     amounts = (c.amount_minor, c.currency, open_minor, c.total_minor)
-    on = max(c.on, c.applied_on)
-    draft = _Draft(c.customer_id, c.currency, CashUnapplied(*ids, *amounts, c.due_on, on, c.by))
+    draft.facts.append(CashUnapplied(*ids, *amounts, c.due_on, on, c.by))
     draft.post(on, (RECEIVABLES, c.amount_minor), (CUSTOMER_CREDIT, -c.amount_minor))
     return draft.facts_and_entries(state, c.source_id, c.order_id)
 
 
 def _write_off(state: Account, c: WriteOff) -> Sequence[AccountFact]:
-    item = _open_item(state, c.invoice_id)
+    item = state.items.get(c.invoice_id)
+    if item is None:
+        raise NotFoundError(f"nothing is due on invoice {c.invoice_id}")
     on = max(c.on, item.open_since)
     draft = _Draft(c.customer_id, item.currency)
     draft.settle(draft.write_off(item, c.reason, on, c.by), on)
     return draft.facts_and_entries(state, item.number, item.order_id)
 
 
-def _open_item(state: Account, invoice_id: str) -> OpenItem:
+def _open_minor(state: Account, invoice_id: str) -> int:
     item = state.items.get(invoice_id)
-    if item is None:
-        raise NotFoundError(f"nothing is due on invoice {invoice_id}")
-    return item
+    return item.open_minor if item is not None else 0
+
+
+def _loss_minor(state: Account, invoice_id: str) -> int:
+    loss = state.written_off.get(invoice_id)
+    return loss.amount_minor if loss is not None else 0
 
 
 account: Decider[Account, AccountCommand, AccountFact] = Decider(
@@ -482,7 +372,9 @@ account: Decider[Account, AccountCommand, AccountFact] = Decider(
         CashUnapplied,
         InvoicePaid,
         WrittenOff,
+        WriteOffReversed,
         JournalPosted,
     ),
     snapshots=True,
+    state_version=2,
 )

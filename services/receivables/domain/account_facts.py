@@ -10,6 +10,12 @@ from shared.values import Map, Value
 POLICY = "policy"
 """Who decided, when no person did."""
 
+SMALL_DIFFERENCE = "small_difference"
+"""Why policy writes off; people give reasons of their own."""
+
+CASH_APPLIED, CASH_UNAPPLIED, CREDIT_NOTE = "cash_applied", "cash_unapplied", "credit_note"
+"""Why a write-off is reversed: money pays it, the money that all but paid it is taken back, it is credited."""
+
 # ---- Facts
 
 
@@ -134,6 +140,27 @@ class WrittenOff(Fact, frozen=True, gc=False):
     by: str = POLICY
 
 
+@fact("receivables.WriteOffReversed")
+class WriteOffReversed(Fact, frozen=True, gc=False):
+    """What was written off is due again, `open_minor` in all; what pays or credits it comes right after.
+
+    `reason`: `cash_applied`, `cash_unapplied` or `credit_note`; `source_id`: that payment or credit note.
+    `reversed_on`: the first day on which both that and the write-off are there.
+    """
+
+    invoice_id: str
+    invoice_number: str
+    order_id: str
+    customer_id: str
+    amount_minor: int
+    currency: str
+    open_minor: int
+    reason: str
+    source_id: str
+    reversed_on: date
+    by: str = POLICY
+
+
 @fact("receivables.JournalPosted")
 class JournalPosted(Fact, frozen=True, gc=False):
     """A balanced double entry in one currency, dated in the day it takes effect."""
@@ -155,6 +182,7 @@ AccountFact = (
     | CashUnapplied
     | InvoicePaid
     | WrittenOff
+    | WriteOffReversed
     | JournalPosted
 )
 
@@ -208,7 +236,7 @@ class ReceivePayment(Command, frozen=True, gc=False):
 
 
 class ApplyCash(Command, frozen=True, gc=False):
-    """A person applies unapplied money of `source_id` to an open invoice, on the day `on`."""
+    """A person applies unapplied money of `source_id` to an invoice, open or written off, on the day `on`."""
 
     source_id: str
     invoice_id: str
@@ -272,6 +300,24 @@ class OpenItem(Value, frozen=True, gc=False):
     due_on: date
 
 
+class Loss(Value, frozen=True, gc=False):
+    """What was written off on an invoice and not reversed: `amount_minor` (1 … total), `small_minor` of it by policy.
+
+    `since_on`: the last day of a write-off. Nothing comes back on an earlier day, so that no loss is negative as of any
+    day.
+    """
+
+    invoice_id: str
+    number: str
+    order_id: str
+    currency: str
+    total_minor: int
+    amount_minor: int
+    small_minor: int
+    since_on: date
+    due_on: date
+
+
 class Credit(Value, frozen=True, gc=False):
     """Money of a payment or credit note that pays nothing yet: `rest_minor` (1 …), ours to owe since `since_on`.
 
@@ -286,9 +332,10 @@ class Credit(Value, frozen=True, gc=False):
 
 
 class Account(State, frozen=True, gc=False):
-    """What is open, never what was. `entries`: journal entries so far, so that each gets an id of its own.
+    """What is open or written off, never what was. `entries`: journal entries so far, so that each has its own id.
 
-    `items` by invoice id, `numbers`: invoice number in capitals → invoice id, `credits` by currency and source id.
+    `items` and `written_off` by invoice id, `numbers`: number in capitals → id of an invoice that is in one of them,
+    `credits` by currency and source id.
     `item_index` finds open items by due day, amount and order; `credit_index` finds credit by what it waits for.
     """
 
@@ -298,3 +345,4 @@ class Account(State, frozen=True, gc=False):
     credits: Map[str, Credit] = Map()
     credit_index: SortedKeys = SortedKeys()
     entries: int = 0
+    written_off: Map[str, Loss] = Map()
