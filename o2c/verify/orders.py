@@ -13,7 +13,7 @@ _COMPLETED = facts("order.OrderCompleted")
 async def orders_complete_when_paid(stores: Stores) -> Finding:
     """An order is completed exactly when it is shipped and invoiced to the end and nothing is due on its invoices.
 
-    Orders that were cancelled never are; one whose cash was un-applied later stays what it was.
+    Orders that were cancelled never are; one whose cash was un-applied after it was completed stays completed.
     """
     completed = await stores.table("order", f"SELECT d->>'order_id', 1 FROM {_COMPLETED} f")
     invoiced = await stores.table(
@@ -26,15 +26,35 @@ async def orders_complete_when_paid(stores: Stores) -> Finding:
         f"SELECT d->>'order_id', bool_or((d->>'final')::boolean) FROM {facts('fulfillment.Shipped')} f GROUP BY 1",
     )
     cancelled = await stores.table("order", f"SELECT d->>'order_id', 1 FROM {facts('order.OrderCancelled')} f")
-    reopened = await stores.table(
-        "receivables", f"SELECT d->>'order_id', 1 FROM {facts('receivables.CashUnapplied')} f GROUP BY 1"
-    )
+    reopened = await _reopened_when_completed(stores)
     paid = {
         order_id: 1
         for order_id, final in invoiced.items()
         if final and shipped.get(order_id) and due.get(order_id, 0) == 0 and order_id not in cancelled
     }
     return same(_without(completed, reopened), _without(paid, reopened))
+
+
+_VERSIONS = """
+SELECT substr(originator_id, length('order-') + 1), 1 FROM events
+WHERE topic IN ('order.OrderCompleted', 'order.InvoiceReopened') GROUP BY originator_id
+HAVING max(originator_version) FILTER (WHERE topic = 'order.InvoiceReopened')
+     > max(originator_version) FILTER (WHERE topic = 'order.OrderCompleted')
+"""
+_INSTANTS = """
+SELECT f->'d'->>'order_id', max((f->'m'->>'at')::bigint)
+FROM (SELECT convert_from(state, 'UTF8')::jsonb AS f FROM events WHERE topic = '{}' OFFSET 0) AS facts GROUP BY 1
+"""
+
+
+async def _reopened_when_completed(stores: Stores) -> Mapping[str, Any]:
+    """Orders that were completed already when they heard that cash of theirs was un-applied."""
+    heard = await stores.table("order", _VERSIONS)
+    # Orders once did not listen to CashUnapplied: of what was said then, only the clocks know what came first.
+    completed_us = await stores.table("order", _INSTANTS.format("order.OrderCompleted"))
+    unapplied_us = await stores.table("receivables", _INSTANTS.format("receivables.CashUnapplied"))
+    later = {each: 1 for each, at in unapplied_us.items() if each in completed_us and at > completed_us[each]}
+    return {**heard, **later}
 
 
 def _without(orders: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:

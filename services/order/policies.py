@@ -20,6 +20,7 @@ from services.order.domain.order_facts import (
     CreditNoteNoted,
     InvoiceNoted,
     InvoicePaymentNoted,
+    InvoiceReopened,
     Noted,
     OrderLine,
     ShipmentNoted,
@@ -29,7 +30,7 @@ from shared.contracts import inbound
 from shared.contracts.billing import CreditNoteIssued, Invoiced
 from shared.contracts.credit import CreditApproved, CreditDeclined, CreditReferred
 from shared.contracts.fulfillment import Backordered, CancellationRefused, ReservationReleased, Shipped, StockReserved
-from shared.contracts.receivables import InvoicePaid
+from shared.contracts.receivables import CashUnapplied, InvoicePaid
 from shared.errors import ContractError
 from shared.eventsourced.decider import To
 from shared.eventsourced.policy import Heard, Hears
@@ -109,6 +110,11 @@ def on_invoice_paid(message: InvoicePaid, _: Heard) -> Commands:
     return _note(message.order_id, InvoicePaymentNoted(message.invoice_id, message.invoice_number, message.total_minor))
 
 
+def on_cash_unapplied(message: CashUnapplied, _: Heard) -> Commands:
+    """Something is due on an invoice again. InvoicePaid has the same speaker and key: they come as they were said."""
+    return _note(message.order_id, InvoiceReopened(message.invoice_id, message.invoice_number, message.open_minor))
+
+
 def on_credit_note_issued(message: CreditNoteIssued, _: Heard) -> Commands:
     """Part of an invoice was taken back."""
     return _note(
@@ -141,6 +147,7 @@ HEARS: Hears = {
     ReservationReleased: on_reservation_released,
     CancellationRefused: on_cancellation_refused,
     CreditNoteIssued: on_credit_note_issued,
+    CashUnapplied: on_cash_unapplied,
 }
 
 

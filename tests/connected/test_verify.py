@@ -28,9 +28,9 @@ Row = tuple[str, str]
 CHECK = {check.__name__: check for check in CHECKS}
 
 
-def fact(name: str, stream: str = "", version: int = 1, **content: Any) -> Row:
+def fact(name: str, stream: str = "", version: int = 1, at: int = 0, **content: Any) -> Row:
     """A fact as the engine would have recorded it, on a stream of its own."""
-    state = json.dumps({"v": 1, "d": content, "m": {"at": 0}}).replace("'", "''")
+    state = json.dumps({"v": 1, "d": content, "m": {"at": at}}).replace("'", "''")
     stream = stream or f"{name}-{abs(hash(state))}"
     return (
         name.partition(".")[0],
@@ -279,6 +279,39 @@ async def test_a_check_is_content_with_what_is_right(name: str, stores: Addresse
         finding = await CHECK[name](opened)
     assert finding.checked > 0
     assert finding.offending == ()
+
+
+SHIPPED_AND_DUE = [placed(), shipped(), invoiced(), ("receivables", ITEM.format(500))]
+
+
+def unapplied(at: int = 0) -> Row:
+    return fact("receivables.CashUnapplied", order_id="O-1", at=at)
+
+
+def completed_then(*later: str, at: int = 0) -> list[Row]:
+    """The facts of order O-1, after those that every order has."""
+    names = enumerate(("order.OrderCompleted", *later), 3)
+    return [fact(name, "order-O-1", version, at=at, order_id="O-1") for version, name in names]
+
+
+@pytest.mark.parametrize(
+    ("history", "right"),
+    [
+        ([unapplied()], True),
+        ([unapplied(), *completed_then("order.InvoiceReopened")], True),
+        ([unapplied(at=2), *completed_then(at=1)], True),  # from before orders heard of it
+        ([unapplied(at=1), *completed_then(at=1)], False),
+        ([fact("order.InvoiceReopened", "order-O-1", 2, order_id="O-1"), unapplied(), *completed_then()], False),
+    ],
+    ids=["not_completed", "heard_afterwards", "said_afterwards", "said_before", "heard_before"],
+)
+async def test_something_is_due_for_a_completed_order_only_if_cash_was_unapplied_afterwards(
+    history: list[Row], right: bool, stores: Addresses, given: Given
+) -> None:
+    await given([*SHIPPED_AND_DUE, *history])
+    async with open_stores(stores) as opened:
+        finding = await CHECK["orders_complete_when_paid"](opened)
+    assert (finding.offending == ()) is right
 
 
 async def test_empty_stores_pass_and_one_wrong_entry_fails_the_whole(stores: Addresses, given: Given) -> None:

@@ -204,6 +204,26 @@ async def _due(system: System, deal: Deal) -> dict[str, int]:
     return {item["number"]: item["open_minor"] for item in items}
 
 
+async def test_an_order_whose_payment_was_taken_back_completes_when_the_invoice_is_paid_again(
+    system: System, deal: Deal
+) -> None:
+    await deal.begins()
+    await system.say(deal.order(invoice_on="confirmation"))
+    (invoice,) = await deal.invoiced()
+    await system.say(deal.payment(12_000, reference=invoice["number"]))
+    await deal.order_shows(settled_minor=12_000)
+    account = f"/accounts/{deal.customer_id}"
+    cash = {"source_id": deal.payment_id(), "invoice_id": invoice["invoice_id"], "amount_minor": 12_000, "by": "Ada"}
+    seen = await deal.etag("receivables", account)
+    await system.done("receivables", f"{account}/unapply", cash, If_Match=seen)
+    await deal.order_shows(settled_minor=0)
+    await system.say(deal.shipment())
+    await deal.order_shows(status="confirmed", shipped_fully=True, invoiced_fully=True, settled_minor=0)
+    seen = await deal.etag("receivables", account)
+    await system.done("receivables", f"{account}/apply", cash, If_Match=seen)
+    await deal.order_shows(status="completed", settled_minor=12_000)
+
+
 async def _unapplied(system: System, deal: Deal) -> dict[str, int]:
     found = await system.pages("receivables", "/unapplied", customer_id=deal.customer_id)
     return {rest["source_id"]: rest["rest_minor"] for rest in found}

@@ -18,6 +18,8 @@ from services.order.domain.order_facts import (
     CreditNoteNoted,
     InvoiceNoted,
     InvoicePaymentNoted,
+    InvoiceReopened,
+    Noted,
     OrderCancellationRefused,
     OrderCancellationRequested,
     OrderCancelled,
@@ -61,6 +63,7 @@ RESERVED = AllocationNoted("reserved")
 SHIPPED = ShipmentNoted("S-1", (ShippedQuantity(1, 2), ShippedQuantity(2, 5)), AT, True)
 INVOICED = InvoiceNoted("I-1", "INV-2026-000001", 2_900, True)
 PAID = InvoicePaymentNoted("I-1", "INV-2026-000001", 2_900)
+REOPENED = InvoiceReopened("I-1", "INV-2026-000001", 1_200)
 CREDITED = CreditNoteNoted("K-1", "CRN-2026-000001", "I-1", 900)
 
 new = Scenario(order)
@@ -68,13 +71,12 @@ placed = new.given(PLACED)
 held = placed.given(HELD)
 confirmed = placed.given(CONFIRMED)
 shipped = confirmed.given(SHIPPED)
+paid = confirmed.given(INVOICED, PAID)
 cancelling = confirmed.given(REQUESTED)
 cancelled = cancelling.given(CANCELLED)
 rejected = held.given(REJECTED)
 completed = confirmed.given(SHIPPED, INVOICED, PAID, COMPLETED)
 
 
-def note(
-    progress: AllocationNoted | ShipmentNoted | InvoiceNoted | InvoicePaymentNoted | CreditNoteNoted,
-) -> NoteProgress:
+def note(progress: Noted) -> NoteProgress:
     return NoteProgress(progress)

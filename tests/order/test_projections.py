@@ -17,6 +17,7 @@ from tests.order.samples import (
     REFUSED,
     REJECTED,
     RELEASED,
+    REOPENED,
     REQUESTED,
     RESERVED,
     SHIPPED,
@@ -39,6 +40,10 @@ PART_INVOICED = InvoiceNoted("I-0", "INV-2026-000009", 100, False)
         (
             [PLACED, CONFIRMED, RESERVED, PART_SHIPPED, PART_INVOICED, SHIPPED, INVOICED, PAID, COMPLETED],
             ["credit", "stock", *["warehouse"] * 3, "invoice", "payment", "payment", "completed"],
+        ),
+        (
+            [PLACED, CONFIRMED, RESERVED, INVOICED, PAID, REOPENED, SHIPPED, PAID, COMPLETED, REOPENED],
+            ["credit", "stock", *["warehouse"] * 4, "payment", "payment", "completed", "completed"],
         ),
         (
             [PLACED, CONFIRMED, RESERVED, REQUESTED, REFUSED],

@@ -31,7 +31,7 @@ from shared.eventsourced.projecting import StateProjection
 from shared.eventsourced.rows import state_rows
 from shared.settings import Settings
 from shared.values import evolved
-from tests.order.samples import AT, CREDITED, INVOICED, PAID, PLACE, SHIPPED, C, O, new, note, shipped
+from tests.order.samples import AT, CREDITED, INVOICED, PAID, PLACE, REOPENED, SHIPPED, C, O, new, note, shipped
 
 DAY = date(2026, 3, 31)
 HEARD = Heard("x@1", "", AT)
@@ -59,6 +59,10 @@ MESSAGES: list[tuple[Any, Any]] = [
         note(INVOICED),
     ),
     (receivables.InvoicePaid("I-1", "INV-2026-000001", O, C, 2_900, "EUR", DAY), note(PAID)),
+    (
+        receivables.CashUnapplied("P-1", "I-1", "INV-2026-000001", O, C, 700, "EUR", 1_200, DAY),
+        note(REOPENED),
+    ),
     (
         billing.CreditNoteIssued(
             "K-1", "CRN-2026-000001", "CRN-2026", "I-1", "N", O, C, "EUR", (), (), 750, 150, 900, DAY, "x"

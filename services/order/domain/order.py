@@ -24,6 +24,7 @@ from services.order.domain.order_facts import (
     CreditNoteNoted,
     InvoiceNoted,
     InvoicePaymentNoted,
+    InvoiceReopened,
     Noted,
     OrderCancellationRefused,
     OrderCancellationRequested,
@@ -50,7 +51,10 @@ Status = Literal["new", "placed", "held", "confirmed", "cancelling", "cancelled"
 
 
 class Invoice(Value, frozen=True, gc=False):
-    """An invoice of the order. `issued`: billing was heard; `paid`: receivables were, perhaps before."""
+    """An invoice of the order. `issued`: billing was heard, perhaps after receivables.
+
+    `paid`: receivables said that nothing is due, and have not said since that money was taken back.
+    """
 
     number: str
     total_minor: int
@@ -105,9 +109,9 @@ def _after_shipment(state: Order, shipment: ShipmentNoted) -> Order:
 
 
 def _after_invoice(state: Order, invoice: InvoiceNoted) -> Order:
-    total = invoice.total_minor
+    total, known = invoice.total_minor, state.invoices.get(invoice.invoice_id)
     # An invoice over nothing is never paid: nothing is due on it from the beginning.
-    paid = total == 0 or invoice.invoice_id in state.invoices
+    paid = total == 0 or (known is not None and known.paid)
     return evolved(
         state,
         invoices=state.invoices.set(invoice.invoice_id, Invoice(invoice.number, total, True, paid)),
@@ -118,7 +122,8 @@ def _after_invoice(state: Order, invoice: InvoiceNoted) -> Order:
 
 
 def _after_payment(state: Order, payment: InvoicePaymentNoted) -> Order:
-    issued = payment.invoice_id in state.invoices
+    known = state.invoices.get(payment.invoice_id)
+    issued = known is not None and known.issued
     invoice = Invoice(payment.number, payment.total_minor, issued, True)
     return evolved(
         state,
@@ -128,12 +133,22 @@ def _after_payment(state: Order, payment: InvoicePaymentNoted) -> Order:
     )
 
 
+def _after_reopening(state: Order, reopened: InvoiceReopened) -> Order:
+    invoice = state.invoices[reopened.invoice_id]
+    return evolved(
+        state,
+        invoices=state.invoices.set(reopened.invoice_id, evolved(invoice, paid=False)),
+        open_invoices=state.open_invoices + invoice.issued,
+        settled_minor=state.settled_minor - invoice.total_minor,
+    )
+
+
 def _after_credit_note(state: Order, note: CreditNoteNoted) -> Order:
     credit_notes = state.credit_notes.set(note.credit_note_id, note.number)
     return evolved(state, credit_notes=credit_notes, credited_minor=state.credited_minor + note.total_minor)
 
 
-# A table and not a match: looking a class up costs a tenth of asking for each of fourteen whether it is the one.
+# A table and not a match: looking a class up costs a tenth of asking for each of fifteen whether it is the one.
 _EVOLVE: Mapping[type[Any], Callable[[Order, Any], Order]] = {
     OrderPlaced: lambda state, fact: evolved(state, status="placed", placed=fact),
     OrderHeld: lambda state, fact: evolved(state, status="held", reason=fact.reason),
@@ -147,6 +162,7 @@ _EVOLVE: Mapping[type[Any], Callable[[Order, Any], Order]] = {
     ShipmentNoted: _after_shipment,
     InvoiceNoted: _after_invoice,
     InvoicePaymentNoted: _after_payment,
+    InvoiceReopened: _after_reopening,
     CreditNoteNoted: _after_credit_note,
     OrderCompleted: lambda state, _: evolved(state, status="completed"),
 }
@@ -289,7 +305,7 @@ def _is_known_invoice(state: Order, invoice: InvoiceNoted) -> bool:
     return known is not None and known.issued
 
 
-def _is_known_payment(state: Order, payment: InvoicePaymentNoted) -> bool:
+def _is_known_payment(state: Order, payment: InvoicePaymentNoted | InvoiceReopened) -> bool:
     known = state.invoices.get(payment.invoice_id)
     return known is not None and known.paid
 
@@ -299,6 +315,8 @@ _KNOWN: Mapping[type[Any], Callable[[Order, Any], bool]] = {
     ShipmentNoted: lambda state, noted: noted.shipment_id in state.shipments,
     InvoiceNoted: _is_known_invoice,
     InvoicePaymentNoted: _is_known_payment,
+    # Of an invoice that is not paid, more is due than before: it is open already.
+    InvoiceReopened: lambda state, noted: not _is_known_payment(state, noted),
     CreditNoteNoted: lambda state, noted: noted.credit_note_id in state.credit_notes,
 }
 

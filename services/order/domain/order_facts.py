@@ -146,6 +146,15 @@ class InvoicePaymentNoted(Fact, frozen=True, gc=False):
     total_minor: int
 
 
+@fact("order.InvoiceReopened")
+class InvoiceReopened(Fact, frozen=True, gc=False):
+    """Money was taken back from an invoice on which nothing was due: `open_minor` is due on it again."""
+
+    invoice_id: str
+    number: str
+    open_minor: int
+
+
 @fact("order.CreditNoteNoted")
 class CreditNoteNoted(Fact, frozen=True, gc=False):
     """`total_minor` of an invoice, tax included, was taken back."""
@@ -166,7 +175,7 @@ class OrderCompleted(Fact, frozen=True, gc=False):
     total_minor: int
 
 
-Noted = AllocationNoted | ShipmentNoted | InvoiceNoted | InvoicePaymentNoted | CreditNoteNoted
+Noted = AllocationNoted | ShipmentNoted | InvoiceNoted | InvoicePaymentNoted | InvoiceReopened | CreditNoteNoted
 """What fulfillment, billing and receivables did with the order."""
 
 OrderFact = (
