@@ -53,7 +53,9 @@ Instant = Annotated[datetime, Field(strict=False, examples=["2026-03-31T14:30:00
 
 
 class ReceiptBody(Body):
-    receipt_id: _Id = Field(examples=["R-1001"], description="The warehouse's id; makes repeats harmless")
+    receipt_id: _Id = Field(
+        examples=["R-1001"], description="The warehouse's id, unique within its order; makes repeats harmless"
+    )
     sku: _Id = Field(examples=["85123A"])
     quantity: _Quantity = Field(examples=[100])
 
@@ -67,7 +69,9 @@ class AdjustmentBody(Body):
 
 
 class ShipmentBody(Body):
-    shipment_id: _Id = Field(examples=["S-1"], description="The warehouse's id; makes repeats harmless")
+    shipment_id: _Id = Field(
+        examples=["S-1"], description="The warehouse's id, unique within its order; makes repeats harmless"
+    )
     order_id: _Id = Field(examples=["O-1"])
     shipped_at: Instant
     lines: Annotated[list[NamedLineBody], described(maxItems=checks.LINES_MAX)] = Field(
@@ -151,6 +155,15 @@ class ShipmentView(BaseModel):
     carrier: str
     tracking: str
     delivered_at: datetime | None
+    reason: str = Field(description="Why it was rejected, empty if it was not", examples=[""])
+
+
+class RejectedShipmentView(BaseModel):
+    order_id: str
+    shipment_id: str
+    reason: str = Field(examples=["order_cancelled"])
+    noted_at: datetime | None = Field(description="Since when it had waited; not known of old ones until a rebuild")
+    rejected_at: datetime
 
 
 class ReturnView(BaseModel):
@@ -201,6 +214,7 @@ def _shipment_view(state: Fulfillment, shipment_id: str) -> ShipmentView:
         carrier=shipment.notice.carrier,
         tracking=shipment.notice.tracking,
         delivered_at=shipment.delivered_at,
+        reason=shipment.reason,
     )
 
 
@@ -340,6 +354,14 @@ def _shipment_routes(router: APIRouter, commands: Commands) -> None:
         )
         state = await _execute(commands, command.order_id, command, expected, trace, response)
         return _shipment_view(state, command.shipment_id)
+
+    @router.get("/rejected-shipments")
+    async def list_rejected_shipments(
+        order_id: Text = None, cursor: Cursor = None, limit: Limit = PAGE_SIZE
+    ) -> Page[RejectedShipmentView]:
+        """Shipments that waited and can never be booked: their goods are gone and still counted as on hand."""
+        page = await queries.rejected_shipments(commands, order_id, cursor, limit)
+        return Page[RejectedShipmentView].model_validate(page)
 
     @router.post(
         "/shipments/{shipment_id}/delivered",

@@ -1,4 +1,4 @@
-"""What fulfillment's read table says of the business at this moment: goods that customers wait for."""
+"""What fulfillment's read tables say of the business at this moment: goods waited for, and goods that left unbooked."""
 
 from shared.telemetry.gauges import Gauge
 from shared.telemetry.metrics import Metric
@@ -12,4 +12,31 @@ SELECT count(*), coalesce(sum(quantity), 0), greatest(extract(epoch FROM now() -
 FROM (SELECT quantity, queued_at FROM backorders WHERE quantity > 0 LIMIT {limit}) AS open
 """
 
-GAUGES = (Gauge((LINES, PIECES, OLDEST), _SQL),)
+SHIPMENTS = Metric("o2c.shipments.waiting", "gauge", "{shipment}", "Shipments that wait, of 10,000 orders at most")
+SHIPMENTS_OLDEST = Metric(
+    "o2c.shipments.waiting.oldest",
+    "gauge",
+    "s",
+    "How long ago the first shipment was noted of an order of which one waits; none without any",
+)
+REJECTED = Metric(
+    "o2c.shipments.rejected", "gauge", "{shipment}", "Shipments rejected within a day after they waited, at most 10,000"
+)
+
+_WAITING = """
+SELECT coalesce(sum(shipments_waiting), 0), greatest(extract(epoch FROM now() - min(noted_at)), 0)
+FROM (SELECT shipments_waiting, (SELECT min(noted_at) FROM noted_shipments AS n
+                                 WHERE n.order_id = f.order_id AND rejected_at IS NULL) AS noted_at
+      FROM fulfillments AS f WHERE shipments_waiting > 0 LIMIT {limit}) AS open
+"""
+# Nothing says that a person has looked: what was rejected is news for a day.
+_REJECTED = """
+SELECT count(*)
+FROM (SELECT 1 FROM noted_shipments WHERE rejected_at > now() - interval '1 day' LIMIT {limit}) AS news
+"""
+
+GAUGES = (
+    Gauge((LINES, PIECES, OLDEST), _SQL),
+    Gauge((SHIPMENTS, SHIPMENTS_OLDEST), _WAITING),
+    Gauge((REJECTED,), _REJECTED),
+)

@@ -13,6 +13,7 @@ from services.fulfillment.domain.fulfillment import (
     AcceptOrder,
     CancelFulfillment,
     ConcludeAllocation,
+    EndOrder,
     NoteShortage,
     ReserveBackordered,
     RevokeAllocation,
@@ -40,7 +41,7 @@ from services.fulfillment.domain.stock import (
     stock,
 )
 from shared.contracts.inbound import Receipt, Shipment
-from shared.contracts.orders import OrderCancellationRequested, OrderConfirmed
+from shared.contracts.orders import OrderCancellationRequested, OrderCancelled, OrderConfirmed, OrderRejected
 from shared.eventsourced.decider import To
 from shared.eventsourced.facts import Recorded
 from shared.eventsourced.policy import Heard, Hears
@@ -61,6 +62,11 @@ def on_cancellation_requested(message: OrderCancellationRequested, _: Heard) -> 
     return [To(fulfillment, message.order_id, command)]
 
 
+def on_order_ended(message: OrderCancelled | OrderRejected, _: Heard) -> Sequence[To[Any]]:
+    """Let nothing wait for an order that will never be confirmed."""
+    return [To(fulfillment, message.order_id, EndOrder(message.order_id, message.customer_id))]
+
+
 def on_shipment(message: Shipment, _: Heard) -> Sequence[To[Any]]:
     """Carry out what the warehouse did. Raises ContractError with every problem of the message."""
     lines = [(line.line_no, line.quantity) for line in message.lines]
@@ -79,6 +85,8 @@ def on_receipt(message: Receipt, _: Heard) -> Sequence[To[Any]]:
 HEARS: Hears = {
     OrderConfirmed: on_order_confirmed,
     OrderCancellationRequested: on_cancellation_requested,
+    OrderCancelled: on_order_ended,
+    OrderRejected: on_order_ended,
     Shipment: on_shipment,
     Receipt: on_receipt,
 }

@@ -1,11 +1,11 @@
-"""What people ask fulfillment about, as rows: stock levels, orders in the warehouse, and who waits for what."""
+"""What people ask fulfillment about, as rows: stock, orders in the warehouse, who waits, and what came too early."""
 
 from collections.abc import Iterable
 
 import msgspec
 
 from services.fulfillment.domain.fulfillment import fulfillment
-from services.fulfillment.domain.fulfillment_state import Fulfillment
+from services.fulfillment.domain.fulfillment_state import Fulfillment, ShipmentNoted, ShipmentRejected
 from services.fulfillment.domain.stock import (
     AllocationsRevoked,
     BackordersFilled,
@@ -42,6 +42,12 @@ BACKORDERS = Table(
     "backorders",
     key=(Column("sku", "text"), Column("order_id", "text")),
     columns=(Column("quantity", "bigint", "add"), Column("queued_at", "timestamptz")),
+)
+
+NOTED_SHIPMENTS = Table(
+    "noted_shipments",
+    key=(Column("order_id", "text"), Column("shipment_id", "text")),
+    columns=(Column("noted_at", "timestamptz"), Column("rejected_at", "timestamptz"), Column("reason", "text")),
 )
 
 
@@ -94,6 +100,16 @@ def _released(recorded: Recorded) -> Iterable[Row]:
     return [(fact.sku, fact.order_id, -fact.backordered, None)] if fact.backordered else ()
 
 
+def _noted(recorded: Recorded) -> Iterable[Row]:
+    fact: ShipmentNoted = recorded.fact
+    return [(fact.order_id, fact.shipment_id, instant_of(recorded.meta.at), None, None)]
+
+
+def _rejected(recorded: Recorded) -> Iterable[Row]:
+    fact: ShipmentRejected = recorded.fact
+    return [(fact.order_id, fact.shipment_id, None, instant_of(recorded.meta.at), fact.reason)]
+
+
 PROJECTIONS: tuple[Projection, ...] = (
     StateProjection(STOCK_LEVELS, stock, _stock_level),
     StateProjection(FULFILLMENTS, fulfillment, _fulfillment),
@@ -106,4 +122,5 @@ PROJECTIONS: tuple[Projection, ...] = (
             StockReleased: _released,
         },
     ),
+    FactProjection(NOTED_SHIPMENTS, {ShipmentNoted: _noted, ShipmentRejected: _rejected}),
 )

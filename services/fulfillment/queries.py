@@ -14,6 +14,7 @@ _FULFILLMENTS = (
     "lines::text AS lines FROM fulfillments"
 )
 _BACKORDERS = "SELECT sku, order_id, quantity, queued_at FROM backorders"
+_REJECTED = "SELECT order_id, shipment_id, reason, noted_at, rejected_at FROM noted_shipments"
 
 
 async def stock_levels(commands: Commands, cursor: str | None, limit: int) -> dict[str, Any]:
@@ -53,6 +54,17 @@ async def backorders(
     where.after("(sku, order_id) > ({}, {})", decode_cursor(cursor, str, str))
     rows = await commands.fetch(f"{_BACKORDERS} {where} ORDER BY sku, order_id LIMIT {limit + 1}", *where.values)
     return page_of(rows, limit, lambda row: [row["sku"], row["order_id"]])
+
+
+async def rejected_shipments(
+    commands: Commands, order_id: str | None, cursor: str | None, limit: int
+) -> dict[str, Any]:
+    """A page of shipments that waited and were rejected, by order. ContractError for a cursor we never gave."""
+    where = _Where("rejected_at IS NOT NULL")
+    where.equal("order_id", order_id)
+    where.after("(order_id, shipment_id) > ({}, {})", decode_cursor(cursor, str, str))
+    rows = await commands.fetch(f"{_REJECTED} {where} ORDER BY order_id, shipment_id LIMIT {limit + 1}", *where.values)
+    return page_of(rows, limit, lambda row: [row["order_id"], row["shipment_id"]])
 
 
 class _Where:

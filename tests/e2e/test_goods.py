@@ -92,6 +92,32 @@ async def test_an_order_cancelled_before_shipping_sets_stock_and_credit_free(sys
     await deal.ends_as(orders={deal.order_id(): CANCELLED}, stock={deal.sku(): (100, 0, 0)})
 
 
+async def test_goods_that_left_for_an_order_that_was_never_confirmed_reach_a_person(system: System, deal: Deal) -> None:
+    await deal.begins(limit=0)
+    await system.say(deal.order())
+    await deal.order_shows(status="held")
+    early = await system.done("fulfillment", "/shipments", msgspec.to_builtins(deal.shipment()))
+    assert early["status"] == "waiting"
+    await system.done("order", f"/orders/{deal.order_id()}/cancel", {"reason": "ordered twice"})
+
+    async def rejected() -> list[tuple[str, str]]:
+        rows = await system.pages("fulfillment", "/rejected-shipments", order_id=deal.order_id())
+        return [(row["shipment_id"], row["reason"]) for row in rows]
+
+    await eventually(rejected, [(early["shipment_id"], "order_cancelled")])
+    letters = await system.last_letter("fulfillment")
+    late = await system.post("fulfillment", "/shipments", msgspec.to_builtins(deal.shipment(number=2)))
+    assert (late.status_code, late.json()["code"]) == (409, "order_cancelled")
+    await system.say(deal.shipment(number=3))
+
+    async def refused() -> list[str]:
+        return [letter["code"] for letter in await system.letters("fulfillment", letters)]
+
+    await eventually(refused, ["order_cancelled"])
+    await deal.ends_as(orders={deal.order_id(): CANCELLED}, stock={deal.sku(): (100, 0, 0)})
+    await system.drop("fulfillment", await system.letters("fulfillment", letters))
+
+
 async def test_cancelling_and_shipping_at_once_has_one_winner_for_every_order(system: System, deals: NewDeal) -> None:
     deal, count = deals(), 40
     await deal.begins(limit=10_000_000, stock=10 * count)

@@ -149,6 +149,7 @@ def test_the_api_describes_itself(client: TestClient) -> None:
         ("/fulfillments/{order_id}", "get"),
         ("/backorders", "get"),
         ("/shipments", "post"),
+        ("/rejected-shipments", "get"),
         ("/shipments/{shipment_id}/delivered", "post"),
         ("/returns", "post"),
         ("/returns/{return_id}/received", "post"),

@@ -16,14 +16,16 @@ from services.fulfillment.domain.fulfillment_state import (
     CancellationRefused,
     Fulfillment,
     LineQuantity,
+    OrderEnded,
     ReservationReleased,
     ShipmentNoted,
+    ShipmentRejected,
     Shipped,
     StockReserved,
 )
 from services.fulfillment.domain.stock import FILLS_MAX, FOLLOW_UPS_MAX, FillBackorders, Stock, StockIssued, stock
 from shared.contracts.inbound import Receipt, Shipment, ShippedLine
-from shared.contracts.orders import OrderCancellationRequested, OrderConfirmed, OrderLine
+from shared.contracts.orders import OrderCancellationRequested, OrderCancelled, OrderConfirmed, OrderLine, OrderRejected
 from shared.errors import ConflictError, ContractError, DomainError
 from shared.eventsourced.decider import To
 from shared.settings import Settings
@@ -52,6 +54,10 @@ def confirmed(*lines: tuple[str, int], order_id: str = "O-1", ship_complete: boo
 
 def cancel(order_id: str = "O-1") -> OrderCancellationRequested:
     return OrderCancellationRequested(order_id, "C-1", "changed mind")
+
+
+def ended(order_id: str = "O-1") -> OrderCancelled:
+    return OrderCancelled(order_id, "C-1", "changed mind")
 
 
 def shipment(*lines: tuple[int, int], shipment_id: str = "S-1", order_id: str = "O-1") -> Shipment:
@@ -158,6 +164,24 @@ class TestStory:
         assert house.hear(confirmed(("A", 3))) == []
         assert stock_of(house, "A").free == 3
 
+    @pytest.mark.parametrize("end", [ended(), OrderRejected("O-1", "C-1", ("No longer ours",))])
+    def test_an_order_that_ends_before_it_is_confirmed_lets_no_shipment_wait(self, end: Any) -> None:
+        house = warehouse()
+        house.hear(Receipt("R-1", "A", 3))
+        house.hear(shipment())
+        assert house.hear(end) == [OrderEnded("O-1", "C-1"), ShipmentRejected("S-1", "O-1", "order_cancelled")]
+        with pytest.raises(DomainError):
+            house.hear(shipment(shipment_id="S-2"))
+        assert stock_of(house, "A") == Stock(on_hand=3)
+
+    def test_a_confirmed_order_that_was_let_go_releases_its_stock_once(self) -> None:
+        house = warehouse()
+        house.hear(Receipt("R-1", "A", 3))
+        house.hear(confirmed(("A", 3)))
+        assert names(house.hear(cancel())) == ["ReservationReleased", "StockReleased"]
+        assert house.hear(ended()) == []
+        assert stock_of(house, "A").free == 3
+
     def test_a_receipt_said_again_is_taken_in_once(self) -> None:
         house = warehouse()
         house.hear(Receipt("R-1", "A", 3))
@@ -230,6 +254,7 @@ STEPS = st.lists(
         st.tuples(st.just("ship"), st.sampled_from(ORDERS), st.just(0)),
         st.tuples(st.just("ship"), st.sampled_from(ORDERS), st.tuples(st.integers(1, 3), QUANTITIES)),
         st.tuples(st.just("cancel"), st.sampled_from(ORDERS), st.just(0)),
+        st.tuples(st.just("end"), st.sampled_from(ORDERS), st.just(0)),
         st.tuples(st.just("return"), st.sampled_from(ORDERS), st.tuples(st.integers(1, 3), QUANTITIES)),
     ),
     max_size=30,
@@ -260,6 +285,8 @@ def _take(house: InMemory, i: int, step: str, key: str, detail: Any, ship_comple
         house.hear(shipment(*([detail] if detail else []), shipment_id=f"S-{i}", order_id=key))
     elif step == "cancel":
         house.hear(cancel(key))
+    elif step == "end":
+        house.hear(ended(key))
     else:
         house.do(To(fulfillment, key, return_command(f"RT-{i}", key, [detail], "")))
         house.do(To(fulfillment, key, return_receipt_command(f"RT-{i}", key, [], AT, bool(i % 2))))
@@ -301,7 +328,10 @@ def _check_history(house: InMemory) -> None:
     facts = [recorded.fact for recorded in house.recorded]
     released = {fact.order_id for fact in facts if isinstance(fact, ReservationReleased)}
     shipped = [fact for fact in facts if isinstance(fact, Shipped)]
-    assert released.isdisjoint(fact.order_id for fact in shipped), "an order was cancelled and shipped"
+    over = [fact.order_id for fact in facts if isinstance(fact, OrderEnded)]
+    assert len(over) == len(set(over))
+    assert released.isdisjoint(over), "an order was let go and ended before it was confirmed"
+    assert released.union(over).isdisjoint(fact.order_id for fact in shipped), "an order was cancelled and shipped"
     issued = sum(fact.quantity for fact in facts if isinstance(fact, StockIssued))
     assert issued == sum(line.quantity for fact in shipped for line in fact.lines)
     heard = [fact.shipment_id for fact in facts if isinstance(fact, ShipmentNoted)]

@@ -11,6 +11,7 @@ from services.fulfillment.domain.fulfillment import (
     CancelFulfillment,
     ConcludeAllocation,
     ConfirmDelivery,
+    EndOrder,
     NoteShortage,
     ReceiveReturn,
     RecordShipment,
@@ -25,6 +26,7 @@ from services.fulfillment.domain.fulfillment_state import (
     FulfillmentAccepted,
     LineQuantity,
     NamedLine,
+    OrderEnded,
     ReservationReleased,
     ReturnAuthorized,
     ReturnReceived,
@@ -83,6 +85,7 @@ EVERYTHING = StockReserved("O-1", "C-1", ALL, True)
 SHIPPED = Shipped("S-1", "O-1", "C-1", ALL, AT, final=True, everything=True)
 RELEASED = ReservationReleased("O-1", "C-1", "changed mind", ("A", "B"))
 CANCEL = CancelFulfillment("O-1", "C-1", "changed mind")
+END, ENDED = EndOrder("O-1", "C-1"), OrderEnded("O-1", "C-1")
 ACCEPT = AcceptOrder("O-1", "C-1", ALL, False)
 
 asking = order.given(accepted())
@@ -90,6 +93,7 @@ complete = asking.given(EVERYTHING)
 short = asking.given(reserved((1, "A", 4), (2, "B", 2)), backordered((1, "A", 1), (3, "A", 1)))
 gone = complete.given(SHIPPED)
 cancelled = complete.given(RELEASED)
+ended = order.given(ENDED)
 
 
 class TestReserving:
@@ -274,6 +278,33 @@ class TestCancelling:
         complete.given(noted((9, 1)), rejected("unknown_line")).when(CANCEL).then(RELEASED)
 
 
+class TestEnding:
+    """Orders that are cancelled or rejected before they were confirmed."""
+
+    def test_its_end_is_noted_and_later_shipments_are_refused(self) -> None:
+        order.when(END).then(ENDED)
+        assert ended.state().status == "cancelled"
+        ended.when(ship()).then_refuses(DomainError, "order_cancelled")
+
+    def test_shipments_that_wait_are_rejected_with_it(self) -> None:
+        waiting = order.given(noted(), noted((1, 2), shipment_id="S-2"))
+        rejections = rejected("order_cancelled"), rejected("order_cancelled", "S-2")
+        waiting.when(END).then(ENDED, *rejections)
+        state = waiting.when(END).state()
+        assert (state.waiting, {each.status for each in state.shipments.values()}) == ((), {"rejected"})
+        assert {each.reason for each in state.shipments.values()} == {"order_cancelled"}
+        waiting.when(END).when(ship()).then_nothing()
+
+    def test_an_order_that_was_let_go_ends_without_another_word(self) -> None:
+        complete.when(CANCEL).when(END).then_nothing()
+        order.when(CANCEL).when(END).then_nothing()
+
+    def test_its_end_is_noted_once_and_nothing_is_reserved_afterwards(self) -> None:
+        ended.when(END).then_nothing()
+        ended.when(ACCEPT).then_nothing()
+        ended.when(CANCEL).then_nothing()
+
+
 class TestDelivery:
     DELIVERED = Delivered("S-1", "O-1", "C-1", AT)
 
@@ -374,6 +405,7 @@ STATES = {
     "complete": complete,
     "gone": gone,
     "cancelled": cancelled,
+    "ended": ended,
 }
 ANSWERS = {
     ACCEPT: {"unknown": "FulfillmentAccepted"},
@@ -388,6 +420,7 @@ ANSWERS = {
         "complete": "ReservationReleased",
         "gone": "CancellationRefused",
     },
+    END: {"unknown": "OrderEnded"},
     ship((1, 1), shipment_id="S-9"): {
         "unknown": "ShipmentNoted",
         "asking": "ShipmentNoted",
@@ -395,6 +428,7 @@ ANSWERS = {
         "complete": "Shipped",
         "gone": "over_shipped",
         "cancelled": "order_cancelled",
+        "ended": "order_cancelled",
     },
     ConfirmDelivery("S-1", "O-1", AT): dict.fromkeys(STATES, "not_found") | {"gone": "Delivered"},
     authorize((1, 1)): {
@@ -404,6 +438,7 @@ ANSWERS = {
         "complete": "over_returned",
         "gone": "ReturnAuthorized",
         "cancelled": "over_returned",
+        "ended": "not_found",
     },
     receive(): dict.fromkeys(STATES, "not_found"),
 }

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from services.fulfillment.projections import BACKORDERS, FULFILLMENTS, PROJECTIONS, STOCK_LEVELS
+from services.fulfillment.projections import BACKORDERS, FULFILLMENTS, NOTED_SHIPMENTS, PROJECTIONS, STOCK_LEVELS
 from shared.contracts.inbound import Receipt
-from shared.eventsourced.projecting import FactProjection, Row, StateProjection
+from shared.eventsourced.projecting import FactProjection, Row, StateProjection, Table
 from shared.eventsourced.rows import merge_rows, state_rows
 from shared.eventsourced.unit_of_work import fact_rows
-from tests.fulfillment.test_flow import _adjust, cancel, confirmed, shipment, warehouse
+from tests.fulfillment.test_flow import _adjust, cancel, confirmed, ended, shipment, warehouse
 from tests.in_memory import InMemory
 
 
@@ -24,9 +24,13 @@ def states(house: InMemory) -> dict[str, list[Row]]:
 
 
 def backorders(house: InMemory) -> dict[Row, Row]:
+    return rows_of(BACKORDERS, house)
+
+
+def rows_of(table: Table, house: InMemory) -> dict[Row, Row]:
     projections = [projection for projection in PROJECTIONS if isinstance(projection, FactProjection)]
-    rows = fact_rows(projections, house.recorded).get(BACKORDERS, [])
-    return {row[:2]: row[2:] for row in merge_rows(BACKORDERS, rows)}
+    rows = fact_rows(projections, house.recorded).get(table, [])
+    return {row[:2]: row[2:] for row in merge_rows(table, rows)}
 
 
 def test_stock_levels_and_orders_are_shown_as_they_are() -> None:
@@ -69,3 +73,22 @@ def test_an_order_that_never_waited_is_no_backorder() -> None:
     house.hear(confirmed(("A", 3)))
     house.hear(cancel())
     assert backorders(house) == {}
+
+
+def test_a_shipment_that_waited_is_listed_and_says_why_it_was_rejected() -> None:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    house = warehouse()
+    house.hear(shipment())
+    assert rows_of(NOTED_SHIPMENTS, house) == {("O-1", "S-1"): (epoch, None, None)}
+    house.hear(ended())
+    assert rows_of(NOTED_SHIPMENTS, house) == {("O-1", "S-1"): (epoch, epoch, "order_cancelled")}
+    (row,) = states(house)[FULFILLMENTS.name]
+    assert row[:-1] == ("O-1", "C-1", "cancelled", False, 0, 0, 0, 0)
+
+
+def test_a_shipment_that_did_not_wait_is_not_listed() -> None:
+    house = warehouse()
+    house.hear(Receipt("R-1", "A", 3))
+    house.hear(confirmed(("A", 3)))
+    house.hear(shipment())
+    assert rows_of(NOTED_SHIPMENTS, house) == {}

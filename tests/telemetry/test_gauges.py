@@ -130,6 +130,31 @@ async def test_a_store_that_takes_too_long_is_given_up(
         await pool.close()
 
 
+WAITING = "INSERT INTO fulfillments VALUES ($1, 'C', 'waiting', false, 0, 0, 0, $2, '[]')"
+NOTED = "INSERT INTO noted_shipments VALUES ($1, $2, now() - $3 * interval '1 hour', now() - $4 * interval '1 hour')"
+
+
+async def test_shipments_that_wait_and_those_rejected_lately_are_counted(fresh_database: CreateDatabase) -> None:
+    pool = await pool_of("fulfillment", fresh_database)
+    try:
+        for order_id, waiting in (("O-1", 2), ("O-2", 1), ("O-3", 0)):
+            await pool.execute(WAITING, order_id, waiting)
+        for order_id, shipment_id, noted, rejected in (
+            ("O-1", "S-1", 7, None),
+            ("O-1", "S-2", 5, None),
+            ("O-2", "S-1", 90, 80),
+            ("O-2", "S-2", 3, None),
+            ("O-3", "S-1", 50, None),  # carried out
+            ("O-3", "S-2", 50, 23),
+        ):
+            await pool.execute(NOTED, order_id, shipment_id, noted, rejected)
+        found = flat(await ask(pool, services()["fulfillment"].gauges))
+        assert (found["o2c_shipments_waiting"][""], found["o2c_shipments_rejected"][""]) == (3, 1)
+        assert 7 * 3_600 <= found["o2c_shipments_waiting_oldest_seconds"][""] < 8 * 3_600
+    finally:
+        await pool.close()
+
+
 async def test_money_and_queues_are_counted(fresh_database: CreateDatabase) -> None:
     receivables = await pool_of("receivables", fresh_database)
     credit, fulfillment = await pool_of("credit", fresh_database), await pool_of("fulfillment", fresh_database)

@@ -16,6 +16,7 @@ from services.fulfillment.domain.fulfillment_state import (
     FulfillmentFact,
     LineQuantity,
     NamedLine,
+    OrderEnded,
     ReservationReleased,
     ReturnAuthorized,
     ReturnReceived,
@@ -79,6 +80,13 @@ class CancelFulfillment(Command, frozen=True, gc=False):
     reason: str
 
 
+class EndOrder(Command, frozen=True, gc=False):
+    """The order was cancelled or rejected; if it was never confirmed, nobody has told the warehouse yet."""
+
+    order_id: str
+    customer_id: str
+
+
 class RecordShipment(Command, frozen=True, gc=False):
     """The warehouse says that goods left the house."""
 
@@ -115,7 +123,13 @@ class ReceiveReturn(Command, frozen=True, gc=False):
 
 
 ReservationCommand = (
-    AcceptOrder | NoteShortage | ConcludeAllocation | ReserveBackordered | RevokeAllocation | CancelFulfillment
+    AcceptOrder
+    | NoteShortage
+    | ConcludeAllocation
+    | ReserveBackordered
+    | RevokeAllocation
+    | CancelFulfillment
+    | EndOrder
 )
 ShipmentCommand = RecordShipment | ConfirmDelivery
 ReturnCommand = AuthorizeReturn | ReceiveReturn
@@ -153,6 +167,10 @@ def _decide_reservation(state: Fulfillment, command: ReservationCommand) -> Sequ
             return _revoke(state, sku, quantity)
         case (("unknown" | "asking" | "open"), CancelFulfillment()):
             return _cancel(state, command)
+        # The end has the confirmation's speaker and key: not confirmed by now is never confirmed. And a confirmed order
+        # ends only after it was let go here: then there is nothing to do.
+        case "unknown", EndOrder():
+            return _end(state, command)
         case _:
             return []  # a repeat, or the order was cancelled first
 
@@ -222,7 +240,15 @@ def _cancel(state: Fulfillment, command: CancelFulfillment) -> Sequence[Fulfillm
     return [ReservationReleased(order_id, customer_id, command.reason, tuple(sorted(state.skus)))]
 
 
+def _end(state: Fulfillment, command: EndOrder) -> Sequence[FulfillmentFact]:
+    ended = OrderEnded(command.order_id, command.customer_id)
+    return [ended, *(ShipmentRejected(waiting, command.order_id, ORDER_CANCELLED) for waiting in state.waiting)]
+
+
 # ---- Shipping
+
+ORDER_CANCELLED = "order_cancelled"
+"""Goods left for an order that had ended: why their shipment is refused, whenever it is heard."""
 
 
 def _record_shipment(state: Fulfillment, command: RecordShipment) -> Sequence[FulfillmentFact]:
@@ -233,7 +259,7 @@ def _record_shipment(state: Fulfillment, command: RecordShipment) -> Sequence[Fu
             return []
         raise ConflictError(f"shipment {shipment_id} of order {order_id} was recorded with other content")
     if state.phase == "cancelled":
-        raise DomainError(f"order {order_id} was cancelled before shipment {shipment_id}", code="order_cancelled")
+        raise DomainError(f"order {order_id} was cancelled or rejected before {shipment_id}", code=ORDER_CANCELLED)
     if state.phase != "open":
         return [ShipmentNoted(shipment_id, order_id, notice)]
     claims = _claims(state)
@@ -412,6 +438,7 @@ fulfillment: Decider[Fulfillment, FulfillmentCommand, FulfillmentFact] = Decider
         StockReserved,
         Backordered,
         ReservationReleased,
+        OrderEnded,
         CancellationRefused,
         ShipmentNoted,
         ShipmentRejected,

@@ -83,6 +83,14 @@ class ReservationReleased(Fact, frozen=True, gc=False):
     skus: tuple[str, ...]
 
 
+@fact("fulfillment.OrderEnded")
+class OrderEnded(Fact, frozen=True, gc=False):
+    """The order was cancelled or rejected before it was confirmed: nothing of it is ever reserved or shipped."""
+
+    order_id: str
+    customer_id: str
+
+
 @fact("fulfillment.CancellationRefused")
 class CancellationRefused(Fact, frozen=True, gc=False):
     """Shipping was faster than the cancellation. `reason`: `shipped` or `shipment_waiting`."""
@@ -103,7 +111,10 @@ class ShipmentNoted(Fact, frozen=True, gc=False):
 
 @fact("fulfillment.ShipmentRejected")
 class ShipmentRejected(Fact, frozen=True, gc=False):
-    """A noted shipment can never be carried out. `reason`: `unknown_line`, `over_shipped` or `nothing_to_ship`."""
+    """A noted shipment can never be carried out.
+
+    `reason`: `unknown_line`, `over_shipped`, `nothing_to_ship` or `order_cancelled`.
+    """
 
     shipment_id: str
     order_id: str
@@ -159,7 +170,13 @@ class ReturnReceived(Fact, frozen=True, gc=False):
 
 
 ReservationFact = (
-    FulfillmentAccepted | ShortageNoted | StockReserved | Backordered | ReservationReleased | CancellationRefused
+    FulfillmentAccepted
+    | ShortageNoted
+    | StockReserved
+    | Backordered
+    | ReservationReleased
+    | OrderEnded
+    | CancellationRefused
 )
 ShipmentFact = ShipmentNoted | ShipmentRejected | Shipped | Delivered
 ReturnFact = ReturnAuthorized | ReturnReceived
@@ -168,7 +185,10 @@ FulfillmentFact = ReservationFact | ShipmentFact | ReturnFact
 # ---- State
 
 Phase = Literal["unknown", "asking", "open", "cancelled"]
-"""`unknown`: the confirmation was not heard; `asking`: stock is being asked (inside one transaction); then `open`."""
+"""`unknown`: the confirmation was not heard; `asking`: stock is being asked (inside one transaction); then `open`.
+
+`cancelled`: let go before anything shipped, or ended before it was confirmed.
+"""
 
 Status = Literal["waiting", "reserved", "backordered", "shipped", "cancelled"]
 """For people. `waiting`: something was heard before the confirmed order; `backordered`: something waits for stock."""
@@ -190,12 +210,13 @@ class LineProgress(State, frozen=True, gc=False):
 
 
 class Shipment(State, frozen=True, gc=False):
-    """What the warehouse said and what became of it."""
+    """What the warehouse said and what became of it. `reason`: why it was rejected."""
 
     notice: ShipmentNotice
     status: Literal["waiting", "shipped", "rejected", "delivered"]
     lines: tuple[LineQuantity, ...] = ()
     delivered_at: datetime | None = None
+    reason: str = ""
 
 
 class Return(State, frozen=True, gc=False):
@@ -262,6 +283,8 @@ def _evolve_reservation(state: Fulfillment, happened: ReservationFact) -> Fulfil
             return _reserved(state, happened.lines if happened.revoked else (), -1)
         case ReservationReleased():
             return _released(state, happened)
+        case OrderEnded(order_id, customer_id):
+            return evolved(state, phase="cancelled", order_id=order_id, customer_id=customer_id)
         case CancellationRefused(order_id, customer_id):
             return evolved(state, order_id=order_id, customer_id=customer_id)
         case _:
@@ -275,8 +298,8 @@ def _evolve_shipments(state: Fulfillment, happened: ShipmentFact) -> Fulfillment
         case ShipmentNoted(shipment_id, order_id, notice):
             shipments = state.shipments.set(shipment_id, Shipment(notice, "waiting"))
             return evolved(state, order_id=order_id, shipments=shipments, waiting=(*state.waiting, shipment_id))
-        case ShipmentRejected(shipment_id):
-            rejected = evolved(state.shipments[shipment_id], status="rejected")
+        case ShipmentRejected(shipment_id, reason=reason):
+            rejected = evolved(state.shipments[shipment_id], status="rejected", reason=reason)
             return _no_longer_waiting(state, shipment_id, rejected)
         case Delivered(shipment_id, delivered_at=at):
             delivered = evolved(state.shipments[shipment_id], status="delivered", delivered_at=at)
