@@ -53,9 +53,7 @@ Instant = Annotated[datetime, Field(strict=False, examples=["2026-03-31T14:30:00
 
 
 class ReceiptBody(Body):
-    receipt_id: _Id = Field(
-        examples=["R-1001"], description="The warehouse's id, unique within its order; makes repeats harmless"
-    )
+    receipt_id: _Id = Field(examples=["R-1001"], description="The warehouse's id; makes repeats harmless")
     sku: _Id = Field(examples=["85123A"])
     quantity: _Quantity = Field(examples=[100])
 
