@@ -9,10 +9,13 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 KEEP_ALIVE_SECONDS = 75
 """A connection may be idle for so long: longer than proxies keep theirs (nginx: 60 s), so that they close it, not we.
 Who closes an idle connection may do so while a request is on its way to it."""
+REQUEST_SECONDS_MAX = 30
+"""From the first of a request, or from connecting, until all of it is there: less holds one of 2,000 places."""
 _LOOK_SECONDS = 0.05
 
 
@@ -24,7 +27,7 @@ class HttpServer:
         self._config = uvicorn.Config(
             self._answer,
             interface="asgi3",
-            http="h11",  # httptools drops bodies behind `Upgrade`, and takes heads of any size
+            http=_InTime,  # httptools drops bodies behind `Upgrade`, and takes heads of any size
             lifespan="off",
             access_log=False,
             proxy_headers=False,  # nobody here asks who called
@@ -42,6 +45,7 @@ class HttpServer:
         """Listen. OSError when the address is taken."""
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # for callers that go without a word
         listening.bind(self._address)
         self.port = listening.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
@@ -78,3 +82,33 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> Any:
         return nullcontext()
+
+
+class _InTime(H11Protocol):
+    """Closes a connection on which no whole request comes in time. uvicorn's own limit begins with the first answer."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        cycle = self.cycle
+        if cycle is not None and not cycle.more_body and not cycle.response_complete:
+            self._forget()  # it is there, and is being answered
+        elif self._late is None:
+            self._late = self.loop.call_later(REQUEST_SECONDS_MAX, self.transport.close)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None

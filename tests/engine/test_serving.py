@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from o2c.stack.ports import LOOPBACK
+from shared.frame import serving
 from shared.frame.serving import HttpServer
 from tests.support import cluster_service
 from tests.support.cluster_service import ClusterService, Probe
@@ -30,12 +31,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _slowly(request: Request) -> PlainTextResponse:
+    await request.body()
     await asyncio.sleep(float(request.query_params.get("seconds", 0)))
     return PlainTextResponse("done")
 
 
 def _server() -> HttpServer:
-    server = HttpServer(Starlette(routes=[Route("/", _slowly)]), LOOPBACK, 0)
+    server = HttpServer(Starlette(routes=[Route("/", _slowly, methods=["GET", "POST"])]), LOOPBACK, 0)
     server.start()
     return server
 
@@ -72,3 +74,26 @@ async def test_servers_are_replaced_behind_a_service_and_no_request_fails() -> N
         assert len(service.led) == 4
         assert all(service.led[server.port] for server in servers)
         await asyncio.gather(*(server.close(CLOSE_SECONDS_MAX) for server in servers[2:]))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET / HTTP/1.1\r\nHost: it\r\n", b"POST / HTTP/1.1\r\nHost: it\r\nContent-Length: 9\r\n\r\n123"],
+    ids=["nothing", "half a head", "half a body"],
+)
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "second"])
+async def test_a_connection_whose_request_does_not_come_to_its_end_is_closed(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, before: int
+) -> None:
+    monkeypatch.setattr(serving, "REQUEST_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(serving, "KEEP_ALIVE_SECONDS", 1)
+    server = _server()
+    await until(lambda: server._server.started)
+    reader, writer = await asyncio.open_connection(LOOPBACK, server.port)
+    for _ in range(before):
+        writer.write(b"GET /?seconds=0.5 HTTP/1.1\r\nHost: it\r\n\r\n")  # what is being answered may take longer
+        assert b"200 OK" in await reader.readuntil(b"done")
+    writer.write(sent)
+    assert await asyncio.wait_for(reader.read(), 20) == b""
+    writer.close()
+    await server.close(CLOSE_SECONDS_MAX)
