@@ -123,6 +123,7 @@ def _item_routes(router: APIRouter, commands: Commands, today: Callable[[], date
             [
                 *text_problems("by", body.by, PERSON_LENGTH_MAX, required=True),
                 *text_problems("reason", body.reason, REASON_LENGTH_MAX, required=True),
+                *_unseen(seen),
             ]
         )
         customer_id = (await queries.open_item(commands, invoice_id))["customer_id"]

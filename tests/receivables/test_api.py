@@ -186,12 +186,25 @@ def test_taking_back_what_was_never_applied_is_404(client: TestClient, commands:
 
 
 def test_a_person_writes_off_for_a_reason(client: TestClient, commands: MemoryCommands) -> None:
-    given_booked(commands)
+    seen = {"If-Match": given_booked(commands)}
     url = "/open-items/1/write-off"
-    assert client.post(url, json={"by": "Ada", "reason": ""}).status_code == 422
-    assert client.post(url, json={"by": "Ada", "reason": "insolvent"}).status_code == 200
+    assert client.post(url, json={"by": "Ada", "reason": ""}, headers=seen).status_code == 422
+    written_off = client.post(url, json={"by": "Ada", "reason": "insolvent"}, headers=seen)
+    assert written_off.status_code == 200
     assert not account.fold(commands.streams[f"account-{CUSTOMER}"]).items
-    assert client.post(url, json={"by": "Ada", "reason": "insolvent"}).status_code == 404
+    seen = {"If-Match": written_off.headers["ETag"]}
+    assert client.post(url, json={"by": "Ada", "reason": "insolvent"}, headers=seen).status_code == 404
+
+
+def test_writing_off_wants_the_version_that_was_seen(client: TestClient, commands: MemoryCommands) -> None:
+    """Money that came meanwhile is not given up."""
+    seen = {"If-Match": given_booked(commands)}
+    url, body = "/open-items/1/write-off", {"by": "Ada", "reason": "insolvent"}
+    response = client.post(url, json=body)
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "If-Match")
+    assert client.post(url, json=body, headers={"If-Match": "*"}).status_code == 422
+    client.post("/payments", json=BODY | {"reference": "INV-2026-1"})
+    assert client.post(url, json=body, headers=seen).status_code == 412
 
 
 def test_open_items_come_in_pages(client: TestClient, commands: MemoryCommands) -> None:
