@@ -28,6 +28,7 @@ from shared.kafka import CONTROL_TOPIC
 from shared.settings import Settings
 from shared.values import evolved
 from tests.e2e.system import System, eventually_true
+from tests.fuzz.letters import drop_letters
 from tests.fuzz.pieces import MARK, Fate, Listening, Piece, Pieces, key_of, loosely, on_lane
 
 pytestmark = pytest.mark.e2e
@@ -73,7 +74,7 @@ async def test_every_bad_record_is_accounted_for_while_good_orders_come_to_their
     for service, taken in after.records.items():
         ends = sum(after.ends[t] - before.ends[t] for t, hear in listening.topics.items() if service in hear)
         assert taken - before.records[service] == ends, f"{service} has not taken every record once"
-    await _drop_letters(system)
+    await drop_letters(system)
     await system.o2c("verify")
     what = Counter(piece.what for piece in sent.values())
     print(f"{len(world.orders)} orders beside {len(sent)} pieces: {dict(what)}")
@@ -81,7 +82,7 @@ async def test_every_bad_record_is_accounted_for_while_good_orders_come_to_their
 
 async def test_a_perfect_forgery_is_said_by_the_service_it_was_made_in_the_name_of(system: System) -> None:
     """Listeners have then heard more than the service has said: it writes nothing more until a person has looked."""
-    await _drop_letters(system)
+    await drop_letters(system)
     lane, key = 11, key_of(11)
     head = (await _heads(system)).get(("order", lane), 0)
     headers = [
@@ -254,18 +255,6 @@ async def _heads(system: System) -> dict[Lane, int]:
         for lane, head in await _sql(system, speaker, "SELECT lane, head FROM lanes"):
             heads[speaker, lane] = head
     return heads
-
-
-async def _drop_letters(system: System) -> None:
-    for service in system.clients:
-        letters = [x for status in ("parked", "waiting") for x in await system.letters(service, status=status)]
-        for start in range(0, len(letters), 50):
-            await asyncio.gather(*(system.drop(service, [each]) for each in letters[start : start + 50]))
-
-        async def none_open(service: str = service) -> bool:
-            return not await system.letters(service, status="parked")
-
-        await eventually_true(none_open)
 
 
 def _database(system: System, service: str) -> str:
