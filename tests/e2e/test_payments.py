@@ -174,7 +174,9 @@ async def test_what_was_written_off_is_no_loss_when_it_is_paid_or_credited_after
     await eventually(lambda: _due(system, deal), {short["number"]: 1_000, unpaid["number"]: 12_000})
     for invoice in (short, unpaid):
         given_up = {"by": "Ada", "reason": "insolvent"}
-        await system.done("receivables", f"/open-items/{invoice['invoice_id']}/write-off", given_up)
+        seen = await deal.etag("receivables", f"/accounts/{deal.customer_id}")
+        path = f"/open-items/{invoice['invoice_id']}/write-off"
+        await system.done("receivables", path, given_up, If_Match=seen)
     losses = await system.pages("receivables", "/journal", account=WRITE_OFFS)
     deal.later_days += [date.fromisoformat(r["posted_on"]) for r in losses if r["customer_id"] == deal.customer_id]
     both = {
