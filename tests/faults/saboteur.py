@@ -24,6 +24,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from msgspec import Struct
 
 from o2c.main import app
+from services.analytics.projections import ORDER_STORY
 from services.order import api as order_api
 from services.receivables import app as receivables_app
 from shared.contracts.catalogue import SPEAKERS
@@ -33,28 +34,36 @@ from shared.eventsourced.relay import Outgoing, Relay
 from shared.eventsourced.unit_of_work import Batch, UnitOfWork
 from shared.eventsourced.work import Pass
 
-POINTS = ("sent", "unheard", "written", "committed")
+SAYING = ("sent", "unheard")
 """sent: Kafka has acknowledged, and the relay's cursor has not moved yet; unheard: there too, but the acknowledgement
-is lost instead of the process; written: all is written, nothing committed; committed: and not acknowledged to Kafka."""
+is lost instead of the process."""
+HEARING = ("written", "answered", "committed")
+"""written: all is written, nothing committed; answered: the store has answered what was first written, and that is
+committed; committed: all is, and not acknowledged to Kafka. A batch is one statement, so the two last are the same to
+the store."""
+POINTS = (*SAYING, *HEARING)
 FREEZING = ("saying", "decided", "writing")
 """Where the process is stopped (SIGSTOP) instead of killed. saying: it leads, and Kafka has not got the messages yet;
 decided: the store has not been asked to write; writing: all is written, nothing committed, and the store's lock held.
 
-A batch is only caught if its messages have positions and lead to facts."""
+A batch is only caught if its messages have positions, and lead to facts or to rows in the stories of orders."""
 
 
 class Caught(Struct):
     """What a process had in hand when it fell through a trapdoor.
 
     `said`: ids of the messages on their way to Kafka. Of a batch, `facts`: how many; `at_us`: when they, and no others,
-    are recorded; `positions`: (speaker, lane, heard before, heard after); `session`: the server process that writes it.
+    are recorded; `told`: ids of its messages that orders' stories tell of, in a row each; `positions`: (speaker, lane,
+    heard before, heard after); `session`: the server process that writes it; `transaction`: in which, once it has.
     """
 
     said: list[str] = []
     facts: int = 0
     at_us: int = 0
+    told: list[str] = []
     positions: list[tuple[str, int, int, int]] = []
     session: int = 0
+    transaction: str = ""
 
     @property
     def messages(self) -> int:
@@ -142,13 +151,15 @@ def _install_in_unit_of_work(doors: Trapdoors) -> None:
 
     async def write_then_fall(self: UnitOfWork, connection: Any, batch: Batch, outcome: Any) -> Any:
         caught = _caught(batch, outcome.draft.facts)
-        if caught is not None:
-            doors.freeze_at("decided", caught)
-        if caught is None or not doors.armed("written", "writing"):
+        if caught is None:
             return await write(self, connection, batch, outcome)
+        doors.freeze_at("decided", caught)
+        if not doors.armed("written", "writing"):
+            return await write(self, _Answering(connection, doors, caught), batch, outcome)
         async with connection.transaction():  # what is written by one statement would be committed with it
             appended = await write(self, connection, batch, outcome)
             caught.session = connection.get_server_pid()
+            caught.transaction = await connection.fetchval("SELECT pg_current_xact_id()::text")
             doors.die_at("written", caught)
             doors.freeze_at("writing", caught)
         return appended
@@ -161,6 +172,29 @@ def _install_in_unit_of_work(doors: Trapdoors) -> None:
 
     UnitOfWork._write = write_then_fall  # type: ignore[method-assign]
     UnitOfWork.run = run_then_fall  # type: ignore[method-assign]
+
+
+class _Answering:
+    """A connection on which the process dies as soon as anything is answered and committed, if that point is armed."""
+
+    def __init__(self, connection: Any, doors: Trapdoors, caught: Caught) -> None:
+        self._connection, self._doors, self._caught = connection, doors, caught
+
+    def __getattr__(self, name: str) -> Any:
+        asked = getattr(self._connection, name)
+        return self._asking(asked) if name in _STATEMENTS else asked
+
+    def _asking(self, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def ask_then_fall(*arguments: Any, **options: Any) -> Any:
+            answer = await ask(*arguments, **options)
+            if not self._connection.is_in_transaction():
+                self._doors.die_at("answered", self._caught)
+            return answer
+
+        return ask_then_fall
+
+
+_STATEMENTS = frozenset({"execute", "executemany", "fetch", "fetchrow", "fetchval"})
 
 
 def _install_defects(doors: Trapdoors) -> None:
@@ -180,10 +214,12 @@ def _raises(state: Any, command: Any) -> Sequence[Any]:
 
 def _caught(batch: Batch, facts: Sequence[Recorded]) -> Caught | None:
     """None for a batch that no trapdoor opens for: nobody could tell afterwards what became of it."""
-    if not (facts and batch.positions):
+    done = [work for work in batch.works if work.error is None and not work.waits]
+    told = [row[1] for work in done for table, row in work.rows if table is ORDER_STORY]
+    if not batch.positions or not (facts or told):
         return None
     positions = [(speaker, lane, before, after) for (speaker, lane), (before, after) in batch.positions.items()]
-    return Caught(facts=len(facts), at_us=facts[-1].meta.at, positions=positions)
+    return Caught(facts=len(facts), at_us=facts[-1].meta.at if facts else 0, told=told, positions=positions)
 
 
 class Clock:

@@ -1,15 +1,29 @@
-"""What stands on the topics, compared with the stores: every public fact is there, and copies are true copies."""
+"""What the stores have to say, compared with what came of it: every public fact stands on the topics, copies are true
+copies, and analytics has every row that follows from it, once.
+"""
 
-from collections.abc import Container, Iterable, Mapping
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from o2c.documents.flow import load_services
+from services.analytics.projections import PROJECTIONS
 from shared.contracts.catalogue import SPEAKERS
-from shared.eventsourced.publishing import lane_of_bytes
+from shared.eventsourced.facts import instant_of
+from shared.eventsourced.mapper import decode_fact
+from shared.eventsourced.policy import Heard
+from shared.eventsourced.projecting import MessageProjection, Row, Table
+from shared.eventsourced.publishing import Publishing, lane_of_bytes
+from shared.eventsourced.rows import merge_rows
+from shared.settings import Settings
 
 TOPICS = tuple(sorted(s.topic for s in SPEAKERS.values()))
+FACTS_MAX = 10_000
+"""So many are read at once."""
 
 
 @dataclass
@@ -86,3 +100,52 @@ async def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
     for topic in sorted(existing & set(TOPICS)):
         found += [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
     return found
+
+
+# ---- what analytics made of it
+
+Rows = dict[Table, list[Row]]
+Ask = Callable[..., Awaitable[list[Any]]]
+"""(service, statement, arguments) → rows, as `System.sql`."""
+
+
+async def wrong_rows(ask: Ask) -> list[str]:
+    """Where the tables of analytics are not what everything that was ever said leads to, heard once; none is left out.
+
+    The stores are asked what that is: Kafka keeps nothing for ever. To be asked when everything has been heard.
+    """
+    says = {name: service.says for name, service in load_services(Settings()).items() if name in SPEAKERS}
+    due: Rows = {projection.table: [] for projection in PROJECTIONS}
+    for speaker in SPEAKERS:
+        after = 0
+        while facts := await ask(speaker, _PUBLIC, after, FACTS_MAX):
+            await asyncio.to_thread(_add, due, says[speaker], facts)
+            after = facts[-1]["notification_id"]
+    wrong: list[str] = []
+    for table, rows in due.items():
+        columns = ", ".join(column.name for column in table.all_columns)
+        shown = Counter(map(tuple, await ask("analytics", f"SELECT {columns} FROM {table.name}")))
+        expected = Counter(rows)
+        wrong += [f"{table.name} has {row}" for row in (shown - expected).elements()]
+        wrong += [f"{table.name} lacks {row}" for row in (expected - shown).elements()]
+    return wrong
+
+
+_PUBLIC = """
+SELECT originator_id, originator_version, topic, state, notification_id FROM events
+WHERE lane IS NOT NULL AND topic <> 'engine.Lost' AND notification_id > $1 ORDER BY notification_id LIMIT $2
+"""
+
+
+def _add(rows: Rows, says: Publishing, facts: Iterable[Sequence[Any]]) -> None:
+    """The rows that follow from these facts of one speaker, in its order, merged with those that are there."""
+    for stream, version, topic, state, _ in facts:
+        recorded = decode_fact(stream, version, topic, state)
+        message = says[type(recorded.fact)].of(recorded.fact)
+        heard = Heard(recorded.id, topic, instant_of(recorded.meta.at))
+        for projection in PROJECTIONS:
+            assert isinstance(projection, MessageProjection)
+            if (rows_of := projection.rows.get(type(message))) is not None:
+                rows[projection.table].extend(rows_of(message, heard))
+    for table, its in rows.items():
+        its[:] = merge_rows(table, its)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
@@ -17,8 +17,8 @@ from shared.contracts.catalogue import SPEAKERS
 from shared.eventsourced.relay import LEASE_SECONDS
 from tests.faults.harness import SEED, Case, System, case, together, until
 from tests.faults.redelivery import to_be_heard_again
-from tests.faults.saboteur import POINTS, Caught
-from tests.faults.said import Topics
+from tests.faults.saboteur import HEARING, POINTS, Caught
+from tests.faults.said import Topics, wrong_rows
 
 pytestmark = pytest.mark.faults
 
@@ -36,22 +36,28 @@ async def test_services_killed_at_random_together_and_between_any_two_steps_lose
         run.random.shuffle(kills)
         # A trapdoor needs somebody who still comes by: towards the end a service may have done all its work.
         plan = [(name, point) for point in POINTS for name in run.random.sample(sorted(SPEAKERS), 2)] + kills[:3]
+        plan += [("analytics", point) for point in HEARING]
         run.random.shuffle(plan)
         plan += kills[3:]
         said_again = 0
+        told: list[str] = []
         async for n in run.moments(len(plan)):
             match plan[n]:
                 case (name, point) as trap if isinstance(trap, tuple):
                     caught = await system.spring(name, point)
                     run.note(f"{name} at {point}")
                     said_again += len(caught.said)
-                    if caught.facts:
-                        kept = caught.facts if point == "committed" else 0
+                    told += caught.told
+                    if point in HEARING:
+                        kept = caught.facts if point != "written" else 0
                         assert await _recorded(system, name, caught) == kept, f"{name} did not die at {point}"
+                        assert await _kept(system, name, caught) == (point != "written"), f"{name} at {point}"
                 case victims:
                     await system.kill(*victims)
                     run.note(f"killed {'+'.join(victims)}")
         topics = await run.end()
+        await _check_told(run, told)
+        await _check_rows(run)
         assert said_again, "no relay died between sending and moving its cursor"
         assert topics.copies >= said_again, "what was sent before the cursor moved must have been said again"
 
@@ -64,6 +70,34 @@ async def _recorded(system: System, service: str, caught: Caught) -> int:
         caught.at_us,
     )
     return int(rows[0][0])
+
+
+async def _kept(system: System, service: str, caught: Caught) -> bool:
+    """Whether the batch that was caught has moved the positions, by its own transaction if that is known."""
+    if caught.transaction:
+        status = "SELECT pg_xact_status($1::text::xid8)"
+        return bool((await system.sql(service, status, caught.transaction))[0][0] == "committed")
+    return await _heard(system, service, caught)
+
+
+async def _heard(system: System, service: str, caught: Caught) -> bool:
+    """Whether the messages of the batch that was caught are heard, by whomever."""
+    rows = await system.sql(service, "SELECT speaker, lane, sequence FROM positions")
+    positions = {(speaker, lane): sequence for speaker, lane, sequence in rows}
+    return all(positions[speaker, lane] >= after for speaker, lane, _, after in caught.positions)
+
+
+async def _check_told(run: Case, told: Sequence[str]) -> None:
+    """What analytics had in hand when it was struck, it tells of, and once."""
+    assert told, "nothing was in its hands"
+    rows = await run.system.sql("analytics", "SELECT message_id FROM order_story WHERE message_id = ANY($1)", told)
+    assert sorted(id_ for (id_,) in rows) == sorted(set(told))
+
+
+async def _check_rows(run: Case) -> None:
+    """All tables of analytics are what was said. Many add up: nothing else would tell of what was added twice."""
+    wrong = await wrong_rows(run.system.sql)
+    assert not wrong, f"{len(wrong)} rows are wrong: {wrong[:10]}"
 
 
 async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twice(system: System) -> None:
@@ -87,15 +121,33 @@ async def test_services_told_to_stop_under_load_end_cleanly_and_hear_nothing_twi
 async def test_a_frozen_service_that_wakes_after_another_took_over_writes_nothing_twice(system: System) -> None:
     name = Random(SEED).choice(["billing", "fulfillment", "receivables"])
     # The replicas are there before the first order: else a fast machine is done before anything can be frozen.
-    async with system.replica(name) as other, system.replica("credit") as creditor, case(system, "frozen") as run:
+    async with (
+        system.replica(name) as other,
+        system.replica("credit") as creditor,
+        system.replica("analytics") as analyst,
+        case(system, "frozen") as run,
+    ):
         await run.reached(run.random.uniform(0.02, 0.1))
         # First: while it is frozen no order gets past credit.
-        zombies = {"credit": await _frozen_until_taken_over(run, "credit", "writing", creditor)}
+        zombies = await _zombies(run, {"credit": creditor, "analytics": analyst}, "writing")
         await run.reached(run.random.uniform(0.25, 0.35))
-        zombies[name] = await _frozen_until_taken_over(run, name, "decided", other)
+        zombies += await _zombies(run, {name: other, "analytics": analyst}, "decided")
         await run.end()
-        written = {service: await _recorded(system, service, caught) for service, caught in zombies.items()}
-        assert written == dict.fromkeys(zombies, 0), "a batch was written although another replica had taken it"
+        for service, caught in zombies:
+            assert not await _recorded(system, service, caught), "written although another replica had taken it"
+            assert not caught.transaction or not await _kept(system, service, caught)
+        await _check_told(run, [id_ for _, caught in zombies for id_ in caught.told])
+        await _check_rows(run)
+
+
+async def _zombies(run: Case, others: Mapping[str, ServiceProcess], point: str) -> list[tuple[str, Caught]]:
+    """Each of these services is frozen until its replica has taken over, all at the same time."""
+    async with asyncio.TaskGroup() as group:
+        frozen = [
+            (service, group.create_task(_frozen_until_taken_over(run, service, point, other)))
+            for service, other in others.items()
+        ]
+    return [(service, task.result()) for service, task in frozen]
 
 
 async def _frozen_until_taken_over(run: Case, service: str, point: str, other: ServiceProcess) -> Caught:
@@ -104,7 +156,7 @@ async def _frozen_until_taken_over(run: Case, service: str, point: str, other: S
     dropped = _dropped(await system.status(service))
     heard = (await _status_of(other))["consumer"]["records"]
     async with system.frozen(service, point) as caught:
-        run.note(f"{service} froze at {point} with {caught.facts} facts")
+        run.note(f"{service} froze at {point} with {caught.messages} messages and {caught.facts} facts")
         assert await _locks_idly(system, service, caught.session) == (point == "writing")
         heard += caught.messages
         await until(
@@ -142,9 +194,7 @@ async def _locks_idly(system: System, service: str, session: int) -> bool:
 
 async def _took_over(system: System, service: str, other: ServiceProcess, caught: Caught, heard: int) -> bool:
     """Whether what was caught is committed all the same, and the replica has heard so many messages by now."""
-    rows = await system.sql(service, "SELECT speaker, lane, sequence FROM positions")
-    positions = {(speaker, lane): sequence for speaker, lane, sequence in rows}
-    if any(positions[speaker, lane] < after for speaker, lane, _, after in caught.positions):
+    if not await _heard(system, service, caught):
         return False
     return bool((await _status_of(other)).get("consumer", {}).get("records", 0) >= heard)
 
@@ -249,6 +299,7 @@ async def test_replicas_of_all_services_come_and_go_under_load(system: System) -
                     await running.aclose()
                     run.note("one of each again")
         await run.end()
+        await _check_rows(run)
 
 
 async def _hears(replica: ServiceProcess) -> bool:
