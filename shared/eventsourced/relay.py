@@ -195,9 +195,11 @@ class Relay:
                 await backoff.wait()
             finally:
                 self.leads = False
-                await close_quietly(producer)
-                if connection is not None:
-                    connection.terminate()
+                try:
+                    await close_quietly(producer)
+                finally:  # also when it is cancelled once more: as long as the lock is held, nobody else can lead
+                    if connection is not None:
+                        connection.terminate()
 
     async def _lead(self, connection: Any, producer: AIOKafkaProducer) -> None:
         """Say what is committed, again and again, until all is said that there will be."""

@@ -101,3 +101,5 @@ async def test_other_crashes_are_survived_as_well(dsn: str, kind: str, *, late: 
             for numbered in (False, True) if THOROUGH else (number % 2 == 0,):
                 first = (number + (7 if late else 0)) % EVERY
                 await walk(dsn, scene, kind, late=late, numbered=numbered, first=first, every=EVERY)
+        # At all of its few stops: as long as a relay that ends does not let go, nobody else can lead.
+        await walk(dsn, scenes.left, kind, late=late)
