@@ -13,7 +13,7 @@ from o2c.verify.engine import every_position_is_reached, everything_is_published
 from o2c.verify.stores import open_stores
 from shared.contracts.catalogue import INBOUND_TOPICS, SPEAKERS
 from shared.eventsourced.standing_by import PATIENCE_SECONDS
-from tests.faults.harness import SETTLE_SECONDS_MAX, System, case, until
+from tests.faults.harness import SETTLE_SECONDS_MAX, Case, System, case, until
 from tests.faults.kafka_faults import delete_records, delete_topics, lose_acknowledgements, raise_partitions
 from tests.faults.said import TOPICS
 from tests.support.kafka_client import partitions_of, topics_of
@@ -24,6 +24,8 @@ AWAY_SECONDS = 62.0
 """Longer than every time-out of the clients: requests, sessions, metadata."""
 LOST_IN_A_ROW_MAX = 3
 PARTITIONS, PARTITIONS_RAISED = 4, 12
+ALLOWED = 0.2
+"""This share of the orders may be sent before a strike at what billing hears, and as much while billing is stopped."""
 
 
 async def test_a_broker_killed_and_restarted_under_load_loses_and_doubles_nothing(
@@ -132,28 +134,56 @@ async def test_deleted_topics_and_a_wiped_broker_are_filled_again_by_asking_and_
     system: System,
 ) -> None:
     async with case(system, "broker-wiped", kept=False) as run:
-        await run.reached(run.random.uniform(0.3, 0.6))
-        if isinstance(system.stack.broker, Kafka):
-            victims = run.random.sample(TOPICS, 3)
-            await delete_topics(system.servers, victims)
-            run.note(f"deleted {', '.join(victims)}")
-            await until(lambda: _all_there(system), "the topics are made again")
+        strikes = [_delete, _wipe] if isinstance(system.stack.broker, Kafka) else [_wipe]
+        for n, strike in enumerate(strikes):
+            begun = n / len(strikes)
+            _allow(run, begun + ALLOWED)
+            await run.reached(begun + run.random.uniform(0.2, 0.8) * ALLOWED)
+            await system.stack.stop("billing")
+            _allow(run, begun + 2 * ALLOWED)  # there is something to hear, however fast everybody was
+            behind = await _stands_unheard(system)
+            assert run.outside.finished < run.orders, "it strikes under load"
+            await strike(run)
+            run.note(f"billing had not heard {behind} messages")
+            await system.stack.start("billing")
+            await until(lambda: _asked(system, "billing"), "billing asks to hear again")
             await _heal(system)
             run.note("all services have heard everything")
-        await _wipe(system)
-        run.note(f"wiped the broker, which also held {sum(run.heads.values())} facts of earlier cases")
-        await _heal(system)
-        run.note("all services have heard everything")
-        run.note(f"{await system.replay()} messages replayed")
-        run.outside.start_over()
+            run.note(f"{await system.replay()} messages replayed")
+            run.outside.start_over()
+        _allow(run, 1.0)
         await run.end()
 
 
-async def _wipe(system: System) -> None:
-    await system.stack.kill("broker", restart=False)
-    if hasattr(system.stack.broker, "wipe"):
-        system.stack.broker.wipe()
-    await system.stack.start("broker")
+def _allow(run: Case, share: float) -> None:
+    """So much of the case's orders may be sent by now; the rest is there for later strikes."""
+    run.outside.allowed = lambda: share * run.orders
+
+
+async def _stands_unheard(system: System) -> int:
+    """Wait until messages that billing, which is stopped, has not heard stand on the topics; how many."""
+    speakers, others = ["order", "fulfillment"], [name for name in SERVICES if name != "billing"]
+    await until(lambda: _unheard(system, "billing", speakers), "something is said that billing does not hear")
+    await until(lambda: _rest(system, others), "the others come to rest", SETTLE_SECONDS_MAX)
+    return await _unheard(system, "billing", speakers)
+
+
+async def _delete(run: Case) -> None:
+    """Delete the topics that billing hears, and one more."""
+    heard = [SPEAKERS[name].topic for name in ("order", "fulfillment")]
+    victims = [*heard, run.random.choice([topic for topic in TOPICS if topic not in heard])]
+    await delete_topics(run.system.servers, victims)
+    run.note(f"deleted {', '.join(victims)}")
+    await until(lambda: _all_there(run.system), "the topics are made again")
+
+
+async def _wipe(run: Case) -> None:
+    stack = run.system.stack
+    await stack.kill("broker", restart=False)
+    if hasattr(stack.broker, "wipe"):
+        stack.broker.wipe()
+    await stack.start("broker")
+    run.note(f"wiped the broker, which also held {sum(run.heads.values())} facts of earlier cases")
 
 
 async def _all_there(system: System) -> bool:
@@ -194,11 +224,8 @@ async def test_a_consumer_that_was_away_longer_than_retention_gets_what_is_gone_
     async with case(system, "retention") as run:
         await run.reached(run.random.uniform(0.1, 0.3))
         await system.stack.stop("billing")
-        others = [name for name in system.services.names if name != "billing"]
-        await until(lambda: _rest(system, others), "the others come to rest", SETTLE_SECONDS_MAX)
+        behind = await _stands_unheard(system)
         heard = [SPEAKERS[name].topic for name in ("order", "fulfillment")]
-        behind = await _unheard(system, "billing", ["order", "fulfillment"])
-        assert behind, "there must be something that billing has not heard"
         gone = await delete_records(system.servers, heard)
         assert gone >= behind
         run.note(f"retention took {gone} records, {behind} of them unheard by billing")
