@@ -161,7 +161,7 @@ class System:
     async def replica(
         self, service: str, number: int = 2, changes: Mapping[str, str] = MappingProxyType({})
     ) -> AsyncIterator[ServiceProcess]:
-        """One more process of a service, for the length of the block; stopped cleanly unless it is gone by then.
+        """One more process of a service, for the length of the block; then, or before, it must end by itself, with 0.
 
         `changes` to its environment.
         """
@@ -172,8 +172,12 @@ class System:
         await process.start()
         try:
             yield process
-        finally:
+        except BaseException:
             await process.stop()
+            raise
+        await process.stop()  # one that does not end is killed, which is another status
+        status = await process.wait()
+        assert status == 0, f"{name} did not end by itself, but with {status}"
 
     async def replay(self) -> int:
         """`o2c replay`, to its end; how many messages were said again."""
