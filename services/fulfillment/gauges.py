@@ -8,7 +8,8 @@ PIECES = Metric("o2c.backorders.pieces", "gauge", "{piece}", "Pieces that these 
 OLDEST = Metric("o2c.backorders.oldest", "gauge", "s", "How long the first of these lines has waited; none without any")
 
 _SQL = """
-SELECT count(*), coalesce(sum(quantity), 0), greatest(extract(epoch FROM now() - min(queued_at)), 0)
+SELECT count(*), coalesce(sum(quantity), 0),
+       CASE WHEN min(queued_at) IS NOT NULL THEN greatest(extract(epoch FROM now() - min(queued_at)), 0) END
 FROM (SELECT quantity, queued_at FROM backorders WHERE quantity > 0 LIMIT {limit}) AS open
 """
 
@@ -24,7 +25,8 @@ REJECTED = Metric(
 )
 
 _WAITING = """
-SELECT coalesce(sum(shipments_waiting), 0), greatest(extract(epoch FROM now() - min(noted_at)), 0)
+SELECT coalesce(sum(shipments_waiting), 0),
+       CASE WHEN min(noted_at) IS NOT NULL THEN greatest(extract(epoch FROM now() - min(noted_at)), 0) END
 FROM (SELECT shipments_waiting, (SELECT min(noted_at) FROM noted_shipments AS n
                                  WHERE n.order_id = f.order_id AND rejected_at IS NULL) AS noted_at
       FROM fulfillments AS f WHERE shipments_waiting > 0 LIMIT {limit}) AS open

@@ -85,10 +85,10 @@ class Acknowledging(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _tell(self) -> None:
         """Tell what was heard since the last time."""
-        untold, self._untold = self._untold, {}
+        turn, untold, self._untold = self.turn, self._untold, {}
         ours = self._consumer.assignment() if untold else set()
         offsets = {partition: offset for partition, offset in untold.items() if partition in ours}
-        if offsets and not await self._commit(self._consumer, offsets):
+        if offsets and not await self._commit(self._consumer, offsets) and turn == self.turn:
             self._untold = offsets | self._untold  # with the next ones
 
     async def _commit(self, consumer: Any, offsets: dict[TopicPartition, int] | None) -> bool:

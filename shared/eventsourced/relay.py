@@ -27,7 +27,7 @@ from shared.eventsourced.facts import Recorded, stored_name
 from shared.eventsourced.faults import Backoff, passes
 from shared.eventsourced.fresh import Appended, Fresh, Placed
 from shared.eventsourced.mapper import decode_fact
-from shared.eventsourced.publishing import LANES, Publishing, source_of
+from shared.eventsourced.publishing import LANES, SEQUENCE_MAX, Publishing, source_of
 from shared.eventsourced.restoring import Lost, key_in
 from shared.eventsourced.store import COMMAND_SECONDS_MAX, LIMITS
 from shared.kafka import CONTROL_TOPIC, close_quietly, dead_letter_topic, new_producer
@@ -309,6 +309,8 @@ class Relay:
 
         New facts of these lanes are said meanwhile, and once more in their place: who is behind takes them for a hole.
         """
+        # What is being said again anyway is not begun anew: who still misses it at the end asks once more.
+        self._asked = {lane: n for lane, n in self._asked.items() if n < self._again.get(lane, SEQUENCE_MAX)}
         if self._asked:
             asked = dict(self._asked)
             from_the_first = all(sequence == 1 for sequence in asked.values())

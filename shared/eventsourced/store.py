@@ -58,18 +58,28 @@ async def _leave_as_it_is(_: Any) -> None:
     """Done to a connection that goes back to the pool."""
 
 
-async def connect_pool(dsn: str, *, size_max: int = 8, connected: Callable[[], None] = lambda: None) -> Any:
+_STARTED_AT = "SELECT pg_postmaster_start_time()"
+
+
+async def connect_pool(dsn: str, *, size_max: int = 8, replaced: Callable[[], None] = lambda: None) -> Any:
     """A pool whose connections plan for us: array joins are always index lookups, and no statement waits for ever.
 
-    `connected`: called for each new connection, before it is used: it may lead to another server than those before.
+    `replaced`: called before a connection is used that leads to another server than the one before it, or to one that
+    was started anew since: it may lack the last commits.
     """
+    started_at = None
 
-    async def begin(_: Any) -> None:
-        connected()
+    async def begin(connection: Any) -> None:
+        nonlocal started_at
+        before, started_at = started_at, await connection.fetchval(_STARTED_AT)
+        if started_at != before:
+            replaced()
 
     return await asyncpg.create_pool(
         dsn,
         init=begin,
+        max_queries=50_000,
+        max_inactive_connection_lifetime=300,
         min_size=0,  # connects when first used, so that a process can say that its database is away
         max_size=size_max,
         command_timeout=COMMAND_SECONDS_MAX,

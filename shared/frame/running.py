@@ -88,7 +88,7 @@ class Running:
             stack.push_async_callback(lambda: self.telemetry.close(self._left()))
             # A standby that took over may lack the last commits: states that came of them are not to be believed.
             cache = StateCache(self.settings.cached_bytes_max)
-            self.pool = await connect_pool(self._dsn, connected=cache.clear)
+            self.pool = await connect_pool(self._dsn, replaced=cache.clear)
             stack.push_async_callback(self._close_pool)
             self._build(cache)
             # Health answers from the first moment: a database or broker that is away is said, not hung on.

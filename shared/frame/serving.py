@@ -97,6 +97,11 @@ class _InTime(H11Protocol):
         super().data_received(data)
         self._look()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()  # which takes up a request that came along with the one before
+        if self.cycle.more_body and not self.cycle.response_complete:
+            self._look()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
         super().connection_lost(exc)

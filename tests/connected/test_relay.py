@@ -306,8 +306,11 @@ async def test_new_facts_are_said_at_once_however_long_what_was_said_is_said_aga
         await say(replica, 12, start=120)
         await eventually(true(lambda: relay.sent == 132))
         assert relay.sent_again <= 20
+        # Listeners that are behind see the new ones as holes, and ask: they are on their way.
+        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 2))
         long.set()
-        await eventually(true(lambda: not relay._again))
+        await eventually(true(lambda: not relay._again and not relay._asked))
+        assert relay.sent_again == 132
     for sequences in (await said(servers)).values():
         assert sequences.index(11) < len(sequences) - 1  # before the end of what was said again, and with it once more
         assert first_hearing(sequences) == list(range(1, 12))

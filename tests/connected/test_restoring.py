@@ -157,9 +157,10 @@ async def test_a_process_whose_database_lost_its_last_commits_beneath_it_finds_s
 
 
 async def test_a_process_believes_no_state_that_came_of_commits_which_its_database_lost_beneath_it(
-    database: Database,
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what nobody has heard yet, nobody can tell it."""
+    monkeypatch.setattr("shared.eventsourced.store._STARTED_AT", "SELECT clock_timestamp()")  # each another server
     async with running(toy_service(hears={}), database.settings("127.0.0.1:1"), ready=False) as process:
         await eventually(lambda: _built(process))
         for n in range(3):

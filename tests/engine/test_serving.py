@@ -97,3 +97,18 @@ async def test_a_connection_whose_request_does_not_come_to_its_end_is_closed(
     assert await asyncio.wait_for(reader.read(), 20) == b""
     writer.close()
     await server.close(CLOSE_SECONDS_MAX)
+
+
+async def test_a_request_that_came_with_the_one_before_must_come_to_its_end_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "REQUEST_SECONDS_MAX", 0.2)
+    server = _server()
+    await until(lambda: server._server.started)
+    reader, writer = await asyncio.open_connection(LOOPBACK, server.port)
+    half = b"POST / HTTP/1.1\r\nHost: it\r\nContent-Length: 9\r\n\r\n123"
+    writer.write(b"GET / HTTP/1.1\r\nHost: it\r\n\r\n" + half)
+    assert await asyncio.wait_for(reader.read(), 20)
+    assert reader.at_eof()
+    writer.close()
+    await server.close(CLOSE_SECONDS_MAX)
