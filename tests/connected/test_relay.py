@@ -2,9 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,92 +11,33 @@ from shared.contracts.credit import CreditApproved
 from shared.eventsourced import reading
 from shared.eventsourced.decider import To
 from shared.eventsourced.publishing import lane_of
-from shared.eventsourced.reading import read
-from shared.eventsourced.relay import ASKED_SECONDS_MAX, LETTER_TEXT_MAX, Relay
-from shared.eventsourced.unit_of_work import Batch
-from shared.eventsourced.work import Work
-from shared.kafka import CONTROL_TOPIC, dead_letter_topic, ensure_topics, new_producer
+from shared.eventsourced.relay import LETTER_TEXT_MAX, Relay
+from shared.kafka import dead_letter_topic, new_producer
 from tests.connected.support_engine import (
     CreateToyDatabase,
     Database,
     OpenReplica,
     Replica,
-    counted_in_order,
     counting_service,
     counts,
     eventually,
     everything_on,
     running,
 )
+from tests.connected.support_relay import (
+    CUSTOMERS,
+    TOPIC,
+    counted,
+    led,
+    new_relay,
+    said,
+    say,
+    true,
+)
 from tests.engine.records import INBOUND, Record
 from tests.engine.toy import SAYS, AddCoins, CoinsAdded, ReceiptWritten, jar, toy_service
-from tests.support.brokers import tansu_in
 
 pytestmark = pytest.mark.connected
-
-TOPIC = "o2c.credit.events"
-CUSTOMERS = list({lane_of(f"C-{n}"): f"C-{n}" for n in range(60)}.values())[:12]
-"""Each with a lane of its own."""
-
-
-async def say(replica: Replica, count: int, start: int = 0) -> None:
-    """That many public facts, spread over the customers, in transactions of twenty."""
-    works = [
-        Work([To(jar, CUSTOMERS[n % 12], AddCoins(CUSTOMERS[n % 12], f"O-{n}", 1))])
-        for n in range(start, start + count)
-    ]
-    for first in range(0, count, 20):
-        await replica.work.run(Batch(works[first : first + 20]))
-
-
-def new_relay(database: Database, servers: str, **changes: Any) -> Relay:
-    """A relay of the toy service."""
-
-    async def topics() -> None:
-        wanted = {TOPIC, CONTROL_TOPIC, dead_letter_topic("credit")}
-        await ensure_topics(servers, wanted, partitions=4, replication=1)
-
-    values: dict[str, Any] = {"says": SAYS, "records_max": 50, "poll_ms": 20, "heads_seconds": 0.5}
-    return Relay("credit", dsn=database.dsn, servers=servers, ensure_topics=topics, **{**values, **changes})
-
-
-@asynccontextmanager
-async def led(*relays: Relay) -> AsyncIterator[None]:
-    """The relays at work."""
-    tasks = [asyncio.create_task(relay.run()) for relay in relays]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def true(condition: Callable[[], Any]) -> Callable[[], Any]:
-    """A condition as `eventually` wants it."""
-
-    async def holds() -> Any:
-        return condition()
-
-    return holds
-
-
-async def said(servers: str) -> dict[int, list[int]]:
-    """Lane → the sequences as they lie on the topic."""
-    lanes: dict[int, list[int]] = {}
-    for record in await everything_on(servers, TOPIC):
-        received = read(record, {TOPIC: "credit"}, 1_000_000)
-        assert received.lane == lane_of(record.key.decode())
-        lanes.setdefault(received.lane, []).append(received.sequence)
-    return lanes
-
-
-def first_hearing(sequences: list[int]) -> list[int]:
-    """What a listener takes of them: the next one, and only that."""
-    position = 0
-    for sequence in sequences:
-        position += sequence == position + 1
-    return list(range(1, position + 1))
 
 
 async def test_everything_is_said_once_and_in_order_of_its_lane(
@@ -211,7 +149,7 @@ async def test_two_relays_at_once_say_the_same_and_it_is_heard_once(
             for relay, connection, producer in zip(relays, connections, producers, strict=True)
         ]
         await eventually(true(lambda: all(relay.cursor == 480 for relay in relays)))
-        await eventually(lambda: _counted(process, 240))
+        await eventually(lambda: counted(process, 240))
         await eventually(true(lambda: process.consumer.duplicates >= 240))  # the other relay's messages, all of them
         for task in leading:
             task.cancel()
@@ -220,141 +158,6 @@ async def test_two_relays_at_once_say_the_same_and_it_is_heard_once(
             await producer.stop()
             await connection.close()
         assert set((await counts(process.pool)).values()) == {1}
-
-
-async def _counted(process: Any, count: int) -> bool:
-    return len(await counts(process.pool)) == count
-
-
-async def test_a_relay_that_is_asked_says_the_lane_again_from_there(
-    replica: Replica, database: Database, fresh_broker: Any
-) -> None:
-    servers = await fresh_broker()
-    await say(replica, 120)
-    relay = new_relay(database, servers)
-    async with led(relay):
-        await eventually(true(lambda: relay.cursor == 240))
-        relay.say_again({lane_of(CUSTOMERS[3]): 4, lane_of(CUSTOMERS[5]): 9})
-        await eventually(true(lambda: relay.sent_again and not relay._again))
-    lanes = await said(servers)
-    assert set(range(4, 11)) <= set(lanes[lane_of(CUSTOMERS[3])][10:])
-    assert set(range(9, 11)) <= set(lanes[lane_of(CUSTOMERS[5])][10:])
-    assert all(first_hearing(sequences) == list(range(1, 11)) for sequences in lanes.values())
-    assert lanes[lane_of(CUSTOMERS[1])] == list(range(1, 11))
-
-
-async def test_a_replay_that_was_asked_for_while_nobody_led_is_done_and_done_once(
-    database: Database, replica: Replica, broker: str
-) -> None:
-    servers = broker
-    await say(replica, 60)
-    first = new_relay(database, servers)
-    async with led(first):
-        await eventually(true(lambda: first.cursor and not first.backlog))
-    await replica.pool.execute("UPDATE relay SET replays_asked = replays_asked + 1")
-    second = new_relay(database, servers)
-    async with led(second):
-        await eventually(true(lambda: second.sent_again == 60))
-        await eventually(replica_done(replica))
-    third = new_relay(database, servers)
-    async with led(third):
-        await say(replica, 20, 60)
-        await eventually(true(lambda: third.sent == 20))
-        await asyncio.sleep(2 * 0.5)  # it has looked twice
-        assert not third.sent_again
-
-
-def replica_done(replica: Replica) -> Callable[[], Any]:
-    """Whether every replay that was asked for is done."""
-
-    async def done() -> Any:
-        return await replica.pool.fetchval("SELECT replays_done = replays_asked FROM relay")
-
-    return done
-
-
-async def test_what_is_asked_again_while_more_is_being_said_leaves_no_hole(
-    replica: Replica, database: Database, fresh_broker: Any
-) -> None:
-    servers = await fresh_broker()
-    relay = new_relay(database, servers, records_max=7)
-    async with led(relay):
-        for start in range(0, 240, 60):
-            await say(replica, 60, start)
-            relay.say_again({lane_of(CUSTOMERS[start // 60]): 2, lane_of(CUSTOMERS[7]): 1})
-        await eventually(true(lambda: relay.cursor == 480 and not relay._again and not relay._asked))
-    lanes = await said(servers)
-    assert {lane: first_hearing(sequences)[-1] for lane, sequences in lanes.items()} == dict.fromkeys(lanes, 20)
-
-
-async def test_new_facts_are_said_at_once_however_long_what_was_said_is_said_again(
-    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    servers = await fresh_broker()
-    await say(replica, 120)
-    relay, long = new_relay(database, servers, records_max=20), asyncio.Event()
-    backward = relay._backward
-
-    async def held(connection: Any, producer: Any) -> bool:
-        return await backward(connection, producer) if not relay._again or long.is_set() else False
-
-    async with led(relay):
-        await eventually(true(lambda: relay.cursor == 240))
-        monkeypatch.setattr(relay, "_backward", held)
-        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 1))
-        await eventually(true(lambda: relay._again))
-        await say(replica, 12, start=120)
-        await eventually(true(lambda: relay.sent == 132))
-        assert relay.sent_again <= 20
-        # Listeners that are behind see the new ones as holes, and ask: they are on their way.
-        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 2))
-        long.set()
-        await eventually(true(lambda: not relay._again and not relay._asked))
-        assert relay.sent_again == 132
-    for sequences in (await said(servers)).values():
-        assert sequences.index(11) < len(sequences) - 1  # before the end of what was said again, and with it once more
-        assert first_hearing(sequences) == list(range(1, 12))
-
-
-async def test_who_leads_after_a_long_time_does_not_say_again_what_was_asked_of_the_leader_then(
-    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    servers = await fresh_broker()
-    await say(replica, 24)
-    late, soon = new_relay(database, servers), new_relay(database, servers)
-    for relay in (late, soon):
-        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 1))
-    late._asked_at -= ASKED_SECONDS_MAX
-    async with led(late):
-        await eventually(true(lambda: late.cursor == 48 and not late.backlog))
-        assert not late.sent_again
-    async with led(soon):
-        await eventually(true(lambda: soon.sent_again == 24))
-
-
-async def test_large_facts_are_read_some_at_a_time(
-    replica: Replica, database: Database, fresh_broker: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    servers = await fresh_broker()
-    await say(replica, 60)
-    size = await replica.pool.fetchval("SELECT max(octet_length(state)) FROM events")
-    monkeypatch.setattr("shared.eventsourced.relay.READ_BYTES_MAX", 3 * size)
-    relay, read = new_relay(database, servers), list[int]()
-    facts = relay._facts
-
-    async def noted(*asked: Any) -> Any:
-        upto, public = await facts(*asked)
-        read.append(len(public))
-        return upto, public
-
-    monkeypatch.setattr(relay, "_facts", noted)
-    async with led(relay):
-        await eventually(true(lambda: relay.cursor == 120))
-        relay.say_again(dict.fromkeys(map(lane_of, CUSTOMERS), 1))
-        await eventually(true(lambda: relay.sent_again == 60))
-    assert sum(read) == 120
-    assert max(read) <= 6  # what is smaller than the largest
-    assert set(map(tuple, (await said(servers)).values())) == {(*range(1, 6), *range(1, 6))}
 
 
 async def test_a_frozen_leaders_lock_ends_with_its_lease_and_so_does_its_hold_on_the_cursor(
@@ -474,37 +277,3 @@ async def test_a_process_that_stops_says_what_it_has_committed_last(
     assert await connection.fetchval("SELECT cursor = (SELECT max(notification_id) FROM events) FROM relay")
     await connection.close()
     assert await said(servers) == {lane_of("C-1"): [1]}
-
-
-# ---- the broker goes away
-
-
-@pytest.fixture
-async def tansu(stack_home: Path) -> AsyncIterator[Any]:
-    """A broker of the test's own that forgets everything when it stops."""
-    broker = tansu_in(stack_home)
-    await broker.start()
-    yield broker
-    await broker.stop()
-
-
-async def test_what_an_emptied_broker_forgot_is_said_again_and_heard_once(
-    replica: Replica, database: Database, toy_databases: CreateToyDatabase, tansu: Any
-) -> None:
-    listener = await toy_databases()
-    async with running(toy_service(hears={}), database.settings(tansu.servers)) as speaker:
-        await say(replica, 60)
-        await eventually(true(lambda: speaker.relay.cursor == 120))  # on the broker, and nobody has heard it
-        await tansu.kill()
-        await tansu.start()
-        async with running(counting_service(CreditApproved), listener.settings(tansu.servers)) as process:
-            await eventually(lambda: _counted(process, 60))
-            await tansu.kill()
-            await say(replica, 60, start=60)  # orders are taken while the broker is away
-            await eventually(true(lambda: speaker.relay.backlog))
-            await tansu.start()
-            await eventually(lambda: _counted(process, 120))
-            assert set((await counts(process.pool)).values()) == {1}
-            heard = await counted_in_order(process.pool)
-    for customer in range(12):
-        assert [o for o in heard if int(o[2:]) % 12 == customer] == [f"O-{n}" for n in range(customer, 120, 12)]

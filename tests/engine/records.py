@@ -58,3 +58,18 @@ def order_record(sequence: int, customer_id: str = "C-1", total_minor: int = 100
     message = placed(order_id, customer_id, total_minor)
     headers = headers_of(f"order-{order_id}@{version}", lane_of(customer_id), sequence)
     return Record(body_of(message), headers, key=customer_id.encode())
+
+
+def orders(*sequences: int, customer: str = "C-1") -> list[Record]:
+    """Records of orders of one customer."""
+    return [order_record(n, customer) for n in sequences]
+
+
+def ids(*sequences: int, customer: str = "C-1") -> list[str]:
+    """The ids of these orders."""
+    return [f"O-{customer}-{n}" for n in sequences]
+
+
+def poison(sequence: int, order_id: str = "P", version: int = 1, value: bytes | None = b"no json") -> Record:
+    """A record in the lane of customer C-1 whose body is no message."""
+    return Record(value, headers_of(f"order-{order_id}@{version}", lane_of("C-1"), sequence))
