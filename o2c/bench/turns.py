@@ -1,6 +1,7 @@
 """Two systems that carry orders in turns: the machine's pace changes by the minute, and so it falls on both alike."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from o2c.bench.asked import Asked
 from o2c.bench.orders import LINES, Mix, generate, registered
@@ -31,6 +32,19 @@ async def carried(
     """Orders of a seed; the customers register with the first of them (`new`)."""
     world = World(registered(mix) if new else (), generate(orders, seed=seed, mix=mix), asked.course())
     return await stack.carry(world, what, lines=LINES)
+
+
+def beside(measured: Mapping[str, Sequence[Measured]], one: str, other: str) -> dict[str, Any]:
+    """The figures of both systems' turns; `cpu_ratio`: CPU per order of `one`, times that of the other."""
+    by_process = {name: cpu_by_process(windows) for name, windows in measured.items()}
+    ratio = cpu_of_stack(measured[one]) / max(cpu_of_stack(measured[other]), 1e-9)
+    return {
+        **{f"{name}_turn_{n}": each.as_json() for name, of in measured.items() for n, each in enumerate(of, 1)},
+        "cpu_ratio": round(ratio, 3),
+        "cpu_ms_per_order_by_process": {
+            process: {name: round(cpu[process], 3) for name, cpu in by_process.items()} for process in by_process[one]
+        },
+    }
 
 
 def cpu_of_stack(windows: Sequence[Measured]) -> float:

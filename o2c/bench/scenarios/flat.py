@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from o2c.bench.asked import Asked
 from o2c.bench.orders import lasting
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured, rig
-from o2c.bench.turns import carried, cpu_by_process, cpu_of_stack, in_turns
+from o2c.bench.turns import beside, carried, in_turns
 from o2c.stack import Stack
 
 WINDOW = 3_000
@@ -33,20 +32,7 @@ async def flat(asked: Asked) -> Outcome:
 
 def compared(measured: Mapping[str, Sequence[Measured]], filled: Measured, memory: Mapping[str, float]) -> Outcome:
     """The windows of both beside each other. `memory`: peak of each process of the old system, MB."""
-    young, old = (cpu_by_process(measured[age]) for age in ("young", "old"))
-    ratio = round(cpu_of_stack(measured["old"]) / max(cpu_of_stack(measured["young"]), 1e-9), 3)
-    figures: dict[str, Any] = {
-        **{
-            f"{age}_turn_{turn}": each.as_json()
-            for age, windows in measured.items()
-            for turn, each in enumerate(windows, 1)
-        },
-        "filling": filled.as_json(),
-        "cpu_ratio": ratio,
-        "cpu_ms_per_order_by_process": {
-            name: {"young": round(young[name], 3), "old": round(old[name], 3)} for name in old
-        },
-        "peak_memory_mb": memory,
-    }
+    figures = {**beside(measured, "old", "young"), "filling": filled.as_json(), "peak_memory_mb": memory}
     missing = next((each.missing for each in (filled, *measured["young"], *measured["old"]) if each.missing), "")
-    return Outcome(figures, (Floor("CPU per order, old : young", ratio, RATIO_MAX, at_most=True),), missing)
+    floor = Floor("CPU per order, old : young", figures["cpu_ratio"], RATIO_MAX, at_most=True)
+    return Outcome(figures, (floor,), missing)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import httpx
 
@@ -12,7 +11,7 @@ from o2c.bench.asked import Asked
 from o2c.bench.orders import lasting
 from o2c.bench.outcome import Floor, Outcome
 from o2c.bench.rig import Measured, Rig, rig
-from o2c.bench.turns import carried, cpu_by_process, cpu_of_stack, in_turns
+from o2c.bench.turns import beside, carried, in_turns
 from o2c.stack import Stack, StackOptions
 
 WINDOW = 3_000
@@ -48,20 +47,15 @@ def _with(options: StackOptions, endpoint: str) -> StackOptions:
 
 def compared(measured: Mapping[str, Sequence[Measured]], taken: int) -> Outcome:
     """The turns beside each other. `taken`: requests that the collector had."""
-    ratio = round(cpu_of_stack(measured["on"]) / max(cpu_of_stack(measured["off"]), 1e-9), 3)
-    by_process = {turn: cpu_by_process(of) for turn, of in measured.items()}
-    figures: dict[str, Any] = {
-        **{f"{turn}_turn_{n}": each.as_json() for turn, of in measured.items() for n, each in enumerate(of, 1)},
+    figures = {
+        **beside(measured, "on", "off"),
         "trace_ratio": TRACE_RATIO,
         "requests_to_collector": taken,
-        "cpu_ratio": ratio,
-        "cpu_ms_per_order_by_process": {
-            name: {turn: round(of[name], 3) for turn, of in by_process.items()} for name in by_process["on"]
-        },
     }
     missing = next((each.missing for of in measured.values() for each in of if each.missing), "")
     wrong = missing or ("" if taken else "nothing came to the collector")
-    return Outcome(figures, (Floor("CPU per order, times that without", ratio, RATIO_MAX, at_most=True),), wrong)
+    floor = Floor("CPU per order, times that without", figures["cpu_ratio"], RATIO_MAX, at_most=True)
+    return Outcome(figures, (floor,), wrong)
 
 
 @asynccontextmanager
